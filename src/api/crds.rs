@@ -1,0 +1,62 @@
+//! The custom resource definitions of every kind, as the API server takes them.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+use serde_json::{Value, json};
+
+use super::{
+    flavor::Flavor, guest::Guest, hypervisor::Hypervisor, image::Image, key_pair::KeyPair,
+    server::Server, server_action::ServerAction,
+};
+
+/// The definitions of every kind, in the order in which a reader meets them.
+///
+/// # Errors
+/// Only if a derived schema does not survive a round trip through JSON, which a test rules out.
+pub fn all() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
+    [
+        Flavor::crd(),
+        Image::crd(),
+        KeyPair::crd(),
+        Server::crd(),
+        ServerAction::crd(),
+        Hypervisor::crd(),
+        Guest::crd(),
+    ]
+    .into_iter()
+    .map(finish)
+    .collect()
+}
+
+/// What the derive cannot say: integer formats that Kubernetes knows, and a status that reads as "not looked at
+/// yet" before a controller has written one (the convention of kstatus, which Helm, Flux and Argo follow).
+fn finish(crd: CustomResourceDefinition) -> Result<CustomResourceDefinition, serde_json::Error> {
+    let mut value = serde_json::to_value(crd)?;
+    drop_unsigned_formats(&mut value);
+    if let Some(Value::Array(versions)) = value.pointer_mut("/spec/versions") {
+        for version in versions {
+            if let Some(status) = version.pointer_mut("/schema/openAPIV3Schema/properties/status") {
+                status["default"] = json!({ "observedGeneration": -1 });
+            }
+        }
+    }
+    serde_json::from_value(value)
+}
+
+/// Kubernetes knows `int32` and `int64` only, and warns of anything else; the bounds say the rest.
+fn drop_unsigned_formats(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            if map
+                .get("format")
+                .and_then(Value::as_str)
+                .is_some_and(|format| format.starts_with("uint"))
+            {
+                map.remove("format");
+            }
+            map.values_mut().for_each(drop_unsigned_formats);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_unsigned_formats),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}

@@ -1,0 +1,297 @@
+//! `Server`: a virtual machine as its owner wishes it, and as it is.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema, core::Duration};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::value::{Reference, Size};
+
+/// The most user data that a server takes, in bytes: what Nova takes (64 KiB), so that both take the same.
+pub const USER_DATA_BYTES_MAX: usize = 65_536;
+
+/// How long a guest may take to power off when the server does not say.
+pub const DEFAULT_GRACE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// A virtual machine.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "kilonova.dev",
+    version = "v1alpha1",
+    kind = "Server",
+    namespaced,
+    status = "ServerStatus",
+    category = "kilonova",
+    category = "all",
+    shortname = "kserver",
+    doc = "A virtual machine.",
+    derive = "PartialEq",
+    selectable = ".status.node",
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
+    printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
+    printcolumn(name = "Flavor", type_ = "string", json_path = ".spec.flavor"),
+    printcolumn(name = "Image", type_ = "string", json_path = ".spec.image"),
+    printcolumn(name = "Host", type_ = "string", json_path = ".status.node"),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    ),
+    printcolumn(
+        name = "Power",
+        type_ = "string",
+        json_path = ".status.powerState",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Restarts",
+        type_ = "integer",
+        json_path = ".status.restarts",
+        priority = 1
+    ),
+    printcolumn(name = "ID", type_ = "string", json_path = ".status.id", priority = 1),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
+    )
+)]
+#[x_kube(validation = Rule::new("self.flavor == oldSelf.flavor").message("spec.flavor cannot be changed: delete the server and make another one").field_path(".flavor"))]
+#[x_kube(validation = Rule::new("self.image == oldSelf.image").message("spec.image cannot be changed: delete the server and make another one").field_path(".image"))]
+#[x_kube(validation = Rule::new("has(self.userData) == has(oldSelf.userData) && (!has(self.userData) || self.userData == oldSelf.userData)").message("spec.userData cannot be changed: guests read it once, at their first boot"))]
+#[x_kube(validation = Rule::new("has(self.keyPairs) == has(oldSelf.keyPairs) && (!has(self.keyPairs) || self.keyPairs == oldSelf.keyPairs)").message("spec.keyPairs cannot be changed: guests read them once, at their first boot"))]
+#[x_kube(validation = Rule::new("has(self.hostname) == has(oldSelf.hostname) && (!has(self.hostname) || self.hostname == oldSelf.hostname)").message("spec.hostname cannot be changed: guests read it once, at their first boot"))]
+#[serde(rename_all = "camelCase")]
+pub struct ServerSpec {
+    /// What this server is for, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub description: Option<String>,
+    /// The name of the Flavor: how many virtual CPUs, how much memory and disk. Cannot be changed.
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+    )]
+    pub flavor: String,
+    /// The Image that the root disk starts from: `name`, or `project/name` for a public one. Cannot be changed.
+    pub image: Reference,
+    /// The NICs of the guest, in their order. Networks come with a later version: leave it empty for now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    #[x_kube(validation = Rule::new("size(self) == 0").message("this version of Kilonova has no networks yet: leave spec.networks empty"))]
+    pub networks: Vec<ServerNetwork>,
+    /// The KeyPairs that may log in, by name, at most 16. Read by the guest at its first boot. Cannot be changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 253)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub key_pairs: Vec<String>,
+    /// What cloud-init does at the first boot: `#cloud-config`, a `#!` script, or anything else it knows. At most
+    /// 64 KiB. Cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_data: Option<UserData>,
+    /// The guest's host name. Default: the server's name. Cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(
+            pattern = r"^[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?)*$"
+        )
+    )]
+    pub hostname: Option<String>,
+    /// Whether the server shall run, be off, stand still in memory, or sleep on disk. Default: `Running`.
+    #[serde(default)]
+    pub power_state: PowerState,
+    /// How the server is powered off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shutdown: Option<Shutdown>,
+    /// What happens when the guest ends by itself while it should run. Default: `Always`.
+    #[serde(default)]
+    pub restart_policy: RestartPolicy,
+    /// Where the server may run. Looked at when it is placed; a running server stays where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
+}
+
+/// One NIC of a server.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerNetwork {
+    /// The Network to make a Port on: `name`, or `project/name` for a shared one.
+    pub network: Reference,
+}
+
+/// What cloud-init does at the first boot: exactly one of the fields.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
+#[x_kube(validation = Rule::new("has(self.inline) != has(self.secret)").message("userData needs exactly one of inline and secret"))]
+#[serde(rename_all = "camelCase")]
+pub struct UserData {
+    /// The text itself, at most 64 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 65536))]
+    pub inline: Option<String>,
+    /// A key of a Secret of the same project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretKey>,
+}
+
+/// One value of a Secret.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKey {
+    /// The Secret's name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// The key in it.
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+/// Whether a server shall run.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum PowerState {
+    /// On.
+    #[default]
+    Running,
+    /// Off. The guest is asked to power off, and is cut off when it has not done so in `shutdown.grace`.
+    Stopped,
+    /// Standing still, in memory.
+    Paused,
+    /// Asleep: its memory is saved to the hypervisor's disk, and it holds no memory.
+    Suspended,
+}
+
+/// How a server is powered off.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Shutdown {
+    /// How long the guest may take to power off by itself, `0s` to `1h`; then it is cut off. Default: `60s`.
+    #[x_kube(validation = Rule::new("duration(self) >= duration('0s') && duration(self) <= duration('1h')").message("shutdown.grace must be between 0s and 1h"))]
+    #[schemars(schema_with = "duration_schema")]
+    pub grace: Duration,
+}
+
+/// A duration as Go writes it.
+pub(super) fn duration_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "string",
+        "maxLength": 16,
+        "pattern": "^([0-9]{1,6}(h|m|s|ms))+$",
+    })
+}
+
+/// What happens when a guest ends by itself while it should run.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RestartPolicy {
+    /// It is started again, whatever the reason.
+    #[default]
+    Always,
+    /// It is started again when it failed; a guest that powered itself off stays off.
+    OnFailure,
+    /// It stays off.
+    Never,
+}
+
+/// Where a server may run.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Placement {
+    /// Labels that the Kubernetes node must carry, each with this value. At most 16.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(length(max = 16), extend("maxProperties" = 16))]
+    pub node_selector: BTreeMap<String, String>,
+}
+
+/// What is known of a server.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerStatus {
+    /// The server's id, as OpenStack would write it; also the UUID of its libvirt domain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// OpenStack's word for where the server stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<ServerState>,
+    /// What the guest does, as the hypervisor sees it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power_state: Option<PowerState>,
+    /// The hypervisor that the server is bound to. Together with `epoch` and `allocated`, this is its claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// Counts the server's bindings: a hypervisor runs a guest only under its newest one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<i64>,
+    /// What the server takes of its hypervisor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocated: Option<Resources>,
+    /// When the guest was last started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// How often the guest was started again after it had ended by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarts: Option<i64>,
+    /// What went wrong last, if something did that needs somebody to act.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready` (the server is as its spec asks), `Resolved` (everything it names is there), `Scheduled` (it has a
+    /// hypervisor), `StorageReady` (its disk is there), `Running` (the guest runs), `Stalled` (somebody must act).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// What a server takes of its hypervisor.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Resources {
+    /// Virtual CPUs.
+    pub vcpus: u16,
+    /// Memory.
+    pub memory: Size,
+    /// Root disk.
+    pub disk: Size,
+}
+
+/// What went wrong.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Fault {
+    /// One sentence.
+    pub message: String,
+    /// When it was first seen.
+    pub time: Time,
+}
+
+/// OpenStack's words for where a server stands (Compute API guide, "Server concepts").
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ServerState {
+    /// Not running for the first time yet.
+    Build,
+    /// Running.
+    Active,
+    /// Off.
+    Shutoff,
+    /// Standing still, in memory.
+    Paused,
+    /// Asleep on disk.
+    Suspended,
+    /// A soft reboot is under way.
+    Reboot,
+    /// A hard reboot is under way.
+    HardReboot,
+    /// Somebody must act: see `fault`.
+    Error,
+    /// Being deleted.
+    Deleting,
+}

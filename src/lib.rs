@@ -1,0 +1,3 @@
+//! Kilonova: OpenStack-style infrastructure as a service inside Kubernetes.
+
+pub mod api;
