@@ -3,6 +3,8 @@
 //! Status is computed afresh on every run; [`merge`] keeps the transition time of what did not change, so that
 //! equal facts make an equal status and no write.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -14,7 +16,7 @@ pub struct Fact {
     /// Whether it holds.
     pub truth: Truth,
     /// One CamelCase word for programs.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// One sentence for people: what is wrong, with which object, and what to do.
     pub message: String,
 }
@@ -43,31 +45,43 @@ impl Truth {
 
 impl Fact {
     /// A condition that holds.
-    pub fn yes(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn yes(
+        kind: &'static str,
+        reason: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
             kind,
             truth: Truth::True,
-            reason,
+            reason: reason.into(),
             message: message.into(),
         }
     }
 
     /// A condition that does not hold.
-    pub fn no(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn no(
+        kind: &'static str,
+        reason: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
             kind,
             truth: Truth::False,
-            reason,
+            reason: reason.into(),
             message: message.into(),
         }
     }
 
     /// A condition that nobody can answer yet.
-    pub fn unknown(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn unknown(
+        kind: &'static str,
+        reason: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
             kind,
             truth: Truth::Unknown,
-            reason,
+            reason: reason.into(),
             message: message.into(),
         }
     }
@@ -99,7 +113,7 @@ fn condition(old: &[Condition], fact: Fact, generation: Option<i64>, now: Timest
     Condition {
         type_: fact.kind.to_owned(),
         status: status.to_owned(),
-        reason: fact.reason.to_owned(),
+        reason: fact.reason.into_owned(),
         message: fact.message,
         last_transition_time: since,
         observed_generation: generation,

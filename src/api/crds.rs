@@ -32,7 +32,7 @@ pub fn all() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
 /// yet" before a controller has written one (the convention of kstatus, which Helm, Flux and Argo follow).
 fn finish(crd: CustomResourceDefinition) -> Result<CustomResourceDefinition, serde_json::Error> {
     let mut value = serde_json::to_value(crd)?;
-    drop_unsigned_formats(&mut value);
+    polish(&mut value);
     if let Some(Value::Array(versions)) = value.pointer_mut("/spec/versions") {
         for version in versions {
             if let Some(status) = version.pointer_mut("/schema/openAPIV3Schema/properties/status") {
@@ -43,8 +43,9 @@ fn finish(crd: CustomResourceDefinition) -> Result<CustomResourceDefinition, ser
     serde_json::from_value(value)
 }
 
-/// Kubernetes knows `int32` and `int64` only, and warns of anything else; the bounds say the rest.
-fn drop_unsigned_formats(value: &mut Value) {
+/// Kubernetes knows the formats `int32` and `int64` only, and warns of anything else; the bounds say the rest.
+/// Descriptions come from source code, where lines break at column 100; `kubectl explain` breaks them itself.
+fn polish(value: &mut Value) {
     match value {
         Value::Object(map) => {
             if map
@@ -54,9 +55,20 @@ fn drop_unsigned_formats(value: &mut Value) {
             {
                 map.remove("format");
             }
-            map.values_mut().for_each(drop_unsigned_formats);
+            if let Some(Value::String(description)) = map.get_mut("description") {
+                *description = unwrapped(description);
+            }
+            map.values_mut().for_each(polish);
         }
-        Value::Array(items) => items.iter_mut().for_each(drop_unsigned_formats),
+        Value::Array(items) => items.iter_mut().for_each(polish),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
+}
+
+fn unwrapped(text: &str) -> String {
+    let paragraphs = text.split("\n\n");
+    paragraphs
+        .map(|paragraph| paragraph.replace('\n', " "))
+        .collect::<Vec<_>>()
+        .join("\n\n")
 }

@@ -13,7 +13,7 @@ use super::value::{Reference, Size};
 pub const USER_DATA_BYTES_MAX: usize = 65_536;
 
 /// How long a guest may take to power off when the server does not say.
-pub const DEFAULT_GRACE: std::time::Duration = std::time::Duration::from_secs(60);
+pub const DEFAULT_GRACE: std::time::Duration = std::time::Duration::from_mins(1);
 
 /// A virtual machine.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]

@@ -1,0 +1,200 @@
+//! Runs one controller: takes triggers, calls the reconciler for each object, measures it, and decides when to
+//! look again after a failure.
+
+use std::{fmt::Debug, future::Future, sync::Arc, time::Duration};
+
+use futures::{FutureExt, StreamExt, stream, stream::BoxStream};
+use kube::{
+    Resource,
+    runtime::{
+        controller::{Action, Config, ReconcileRequest, applier},
+        reflector::ObjectRef,
+    },
+};
+use serde::de::DeserializeOwned;
+use tokio::{sync::watch, time::Instant};
+use tracing::{Instrument, debug, info_span, warn};
+
+use super::{
+    cache::{Cache, Change},
+    metrics::{ControllerMetrics, Of, Outcome},
+    telemetry,
+    writer::{self, Failure, subject},
+};
+
+/// How many objects of one kind are worked on at once. The API server's own limit for one client is far above;
+/// each takes a few KiB.
+const CONCURRENCY_MAX: u16 = 64;
+
+/// After a conflict the watch has usually delivered the newer object by then.
+const AFTER_CONFLICT: Duration = Duration::from_millis(50);
+
+/// After a failure that may pass by itself.
+const AFTER_FAILURE: Duration = Duration::from_secs(2);
+
+/// After a failure that will not: still looked at, because people change things that nothing announces.
+const AFTER_REFUSAL: Duration = Duration::from_mins(1);
+
+/// When nothing is expected: whatever was missed is found by then.
+pub const SLOW_RESYNC: Duration = Duration::from_mins(10);
+
+/// Something that makes the world agree with objects of one kind.
+pub trait Reconciler: Send + Sync + 'static {
+    /// The kind.
+    type Object: Resource<DynamicType = ()>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static;
+
+    /// The name in logs and metrics.
+    const NAME: &'static str;
+
+    /// Makes the world agree with this object, as far as can be done now.
+    ///
+    /// Must be safe to call twice, to drop at any await, and with an object that is no longer the newest.
+    fn reconcile(
+        &self,
+        object: Arc<Self::Object>,
+    ) -> impl Future<Output = writer::Result<Action>> + Send;
+}
+
+/// References to what must be looked at.
+pub type Triggers<K> = BoxStream<'static, ObjectRef<K>>;
+
+/// A trigger for each change of the kind itself.
+pub fn own<K>(cache: &Cache<K>) -> Triggers<K>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let store = cache.store();
+    let references = move |change| match change {
+        Change::One(object) => vec![ObjectRef::from_obj(&*object)],
+        Change::All => store
+            .state()
+            .iter()
+            .map(|object| ObjectRef::from_obj(&**object))
+            .collect(),
+    };
+    stream::once(async { Change::All })
+        .chain(cache.changes())
+        .flat_map(move |change| stream::iter(references(change)))
+        .boxed()
+}
+
+/// Triggers for whatever of `K` a change of another kind concerns.
+pub fn related<K, O>(
+    cache: &Cache<K>,
+    other: &Cache<O>,
+    concerns: impl Fn(&O) -> Vec<ObjectRef<K>> + Send + 'static,
+) -> Triggers<K>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    O: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let store = cache.store();
+    let references = move |change| match change {
+        Change::One(object) => concerns(&object),
+        Change::All => store
+            .state()
+            .iter()
+            .map(|object| ObjectRef::from_obj(&**object))
+            .collect(),
+    };
+    other
+        .changes()
+        .flat_map(move |change| stream::iter(references(change)))
+        .boxed()
+}
+
+/// Runs the controller until `stop` says true; then ends the runs that are under way and returns.
+pub async fn run<R: Reconciler>(
+    reconciler: Arc<R>,
+    cache: &Cache<R::Object>,
+    triggers: Vec<Triggers<R::Object>>,
+    metrics: ControllerMetrics,
+    mut stop: watch::Receiver<bool>,
+) {
+    let stopped = async move {
+        // The sender is gone only when the process ends.
+        let _ = stop.wait_for(|stop| *stop).await;
+    };
+    let queue = stream::select_all(triggers)
+        .map(|reference| Ok::<_, std::convert::Infallible>(ReconcileRequest::from(reference)))
+        .take_until(stopped);
+    let config = Config::default().concurrency(CONCURRENCY_MAX);
+    let work = move |object: Arc<R::Object>, reconciler: Arc<R>| {
+        let metrics = metrics.clone();
+        measured(object, reconciler, metrics).boxed()
+    };
+    applier(
+        work,
+        |_, error, _| after(error),
+        reconciler,
+        cache.store(),
+        queue,
+        config,
+    )
+    // Failures are logged where they happen; an object that vanished before its turn is no failure.
+    .for_each(|_| std::future::ready(()))
+    .await;
+}
+
+async fn measured<R: Reconciler>(
+    object: Arc<R::Object>,
+    reconciler: Arc<R>,
+    metrics: ControllerMetrics,
+) -> writer::Result<Action> {
+    let name = subject(&*object);
+    let span = info_span!("reconcile", controller = R::NAME, object = name);
+    let began = Instant::now();
+    let result = reconciler.reconcile(object).instrument(span.clone()).await;
+    metrics
+        .duration
+        .get_or_create(&Of {
+            controller: R::NAME,
+        })
+        .observe(began.elapsed().as_secs_f64());
+    let outcome = span.in_scope(|| match &result {
+        Ok(_) => "ok",
+        Err(error) => tell(error),
+    });
+    metrics
+        .outcomes
+        .get_or_create(&Outcome {
+            controller: R::NAME,
+            outcome,
+        })
+        .inc();
+    result
+}
+
+/// Logs a failure as loudly as it deserves, and names it for the metrics.
+fn tell(error: &writer::Error) -> &'static str {
+    let chain = telemetry::chain(error);
+    match error.failure() {
+        Failure::Conflict => {
+            debug!(error = chain, "somebody else was faster; trying again");
+            "conflict"
+        }
+        Failure::NotFound | Failure::Unreachable => {
+            warn!(error = chain, "the run failed; trying again");
+            "retry"
+        }
+        Failure::Refused => {
+            warn!(error = chain, "the API server refuses this");
+            "refused"
+        }
+    }
+}
+
+/// When to look again after a failure.
+fn after(error: &writer::Error) -> Action {
+    Action::requeue(match error.failure() {
+        Failure::Conflict => AFTER_CONFLICT,
+        Failure::NotFound | Failure::Unreachable => AFTER_FAILURE,
+        Failure::Refused => AFTER_REFUSAL,
+    })
+}

@@ -1,0 +1,101 @@
+//! What Prometheus is told. Families are made here once; labels come from closed enums and never from users.
+
+use std::sync::Arc;
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{
+        counter::Counter,
+        family::{Family, MetricConstructor},
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+
+/// From 1 ms to 16 s: below is noise of the network, above is a fault whatever its length.
+#[derive(Clone)]
+pub struct Latency;
+
+impl MetricConstructor<Histogram> for Latency {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(exponential_buckets(0.001, 2.0, 15))
+    }
+}
+
+/// A family of latencies, in seconds.
+pub type Latencies<L> = Family<L, Histogram, Latency>;
+
+/// Which controller, and how it went.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Outcome {
+    /// The controller's name.
+    pub controller: &'static str,
+    /// `ok`, `conflict`, `retry` or `refused`.
+    pub outcome: &'static str,
+}
+
+/// Which controller.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Of {
+    /// The controller's name.
+    pub controller: &'static str,
+}
+
+/// What every controller counts.
+#[derive(Clone)]
+pub struct ControllerMetrics {
+    /// How long a run took.
+    pub duration: Latencies<Of>,
+    /// How many runs ended how.
+    pub outcomes: Family<Outcome, Counter>,
+}
+
+impl ControllerMetrics {
+    /// Registers the families.
+    pub fn new(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            duration: Family::new_with_constructor(Latency),
+            outcomes: Family::default(),
+        };
+        registry.register(
+            "reconcile_duration_seconds",
+            "Time that one run of a controller took",
+            metrics.duration.clone(),
+        );
+        registry.register(
+            "reconcile",
+            "Runs of a controller, by how they ended",
+            metrics.outcomes.clone(),
+        );
+        metrics
+    }
+}
+
+/// A registry in which every name begins with `kilonova_`, and which says which version runs.
+pub fn registry() -> Registry {
+    let mut registry = Registry::with_prefix("kilonova");
+    let build = Family::<Build, Gauge>::default();
+    build
+        .get_or_create(&Build {
+            version: env!("CARGO_PKG_VERSION"),
+        })
+        .set(1);
+    registry.register("build_info", "The version that runs; always 1", build);
+    registry
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Build {
+    version: &'static str,
+}
+
+/// The registry as Prometheus reads it.
+///
+/// # Errors
+/// Only if formatting into a string fails, which it does not.
+pub fn encode(registry: &Arc<Registry>) -> Result<String, std::fmt::Error> {
+    let mut page = String::new();
+    text::encode(&mut page, registry)?;
+    Ok(page)
+}

@@ -1,0 +1,15 @@
+//! What every controller shares: watching, writing, running, electing a leader, and saying what happened.
+//!
+//! Nothing here knows what a server or a network is. It must never decide anything about them.
+
+pub mod cache;
+pub mod controller;
+pub mod election;
+pub mod metrics;
+pub mod probe;
+pub mod reporter;
+pub mod telemetry;
+pub mod writer;
+
+pub use cache::{Cache, Change};
+pub use writer::{Error, Failure, Result, Writer};

@@ -1,0 +1,96 @@
+//! Kubernetes events: what a user should know, told once, on the object that it is about.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{
+    Client, Resource,
+    runtime::events::{Event, EventType, Recorder, Reporter as Origin},
+};
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use super::telemetry;
+
+/// Publishes events as one component.
+#[derive(Clone)]
+pub struct Reporter {
+    waiting: mpsc::Sender<(ObjectReference, Happening)>,
+}
+
+/// What happened. `reason` is one CamelCase word, `action` what was being done, `note` a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Happening {
+    /// Whether somebody should look.
+    pub grave: bool,
+    /// One CamelCase word.
+    pub reason: &'static str,
+    /// What was being done, in one CamelCase word.
+    pub action: &'static str,
+    /// One sentence.
+    pub note: String,
+}
+
+/// Kubernetes refuses longer notes.
+const NOTE_BYTES_MAX: usize = 1024;
+
+/// How many events may wait to be published. More than that at once and the newest are dropped, with a word in
+/// the log: events are for people, and nobody reads a thousand at once.
+const WAITING_MAX: usize = 1024;
+
+impl Reporter {
+    /// Events come from `component`, of which this process is `instance`.
+    pub fn new(client: Client, component: &str, instance: String) -> Self {
+        let origin = Origin {
+            controller: component.to_owned(),
+            instance: Some(instance),
+        };
+        let (waiting, queue) = mpsc::channel(WAITING_MAX);
+        tokio::spawn(publish(Recorder::new(client, origin), queue));
+        Self { waiting }
+    }
+
+    /// Tells it, without making the caller wait: an event must not hold up the work.
+    pub fn tell<K: Resource<DynamicType = ()>>(&self, about: &K, happening: Happening) {
+        if self
+            .waiting
+            .try_send((about.object_ref(&()), happening))
+            .is_err()
+        {
+            warn!("too many events at once: one was dropped");
+        }
+    }
+}
+
+async fn publish(recorder: Recorder, mut queue: mpsc::Receiver<(ObjectReference, Happening)>) {
+    while let Some((about, happening)) = queue.recv().await {
+        let event = Event {
+            type_: if happening.grave {
+                EventType::Warning
+            } else {
+                EventType::Normal
+            },
+            reason: happening.reason.to_owned(),
+            note: Some(shortened(happening.note)),
+            action: happening.action.to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = recorder.publish(&event, &about).await {
+            warn!(
+                reason = event.reason,
+                error = telemetry::chain(&error),
+                "an event could not be published"
+            );
+        }
+    }
+}
+
+fn shortened(mut note: String) -> String {
+    if note.len() > NOTE_BYTES_MAX {
+        let end = (0..=NOTE_BYTES_MAX - '…'.len_utf8())
+            .rev()
+            .find(|at| note.is_char_boundary(*at))
+            .unwrap_or(0);
+        note.truncate(end);
+        note.push('…');
+    }
+    note
+}

@@ -1,0 +1,155 @@
+//! Hands each `ServerAction` to its server's node once and records how it ended. Never decides: see `plan::action`.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use kube::{Api, ResourceExt, runtime::controller::Action};
+use serde_json::json;
+
+use crate::{
+    api::{
+        guest::{Guest, GuestAction},
+        node_namespace,
+        server::Server,
+        server_action::{ActionState, ServerAction},
+    },
+    cluster::{
+        Error, Result, Writer,
+        controller::{Reconciler, SLOW_RESYNC},
+        reporter::Happening,
+        writer::Claim,
+    },
+    compute::plan::{
+        action::{self, Decision, Observed},
+        server::Binding,
+    },
+};
+
+use super::Context;
+
+/// The field manager of a guest's `action`, apart from the rest of the guest, which the server controller owns.
+pub const MANAGER: &str = "kilonova-actions";
+
+/// Reconciles actions.
+pub struct ActionController {
+    /// What every controller works with.
+    pub context: Arc<Context>,
+    /// Writes as [`MANAGER`].
+    pub writer: Writer,
+}
+
+impl Reconciler for ActionController {
+    type Object = ServerAction;
+    const NAME: &'static str = "action";
+
+    async fn reconcile(&self, action: Arc<ServerAction>) -> Result<Action> {
+        let ctx = &*self.context;
+        let action = ctx.caches.actions.freshest(action);
+        if action.metadata.deletion_timestamp.is_some() {
+            return Ok(Action::await_change());
+        }
+        let server = server(ctx, &action).await?;
+        let guest = server.as_deref().and_then(|server| guest(ctx, server));
+        let earlier = earlier(ctx, &action);
+        let observed = Observed {
+            server: server.as_deref(),
+            guest: guest.as_deref(),
+            earlier,
+        };
+        let now = Timestamp::now();
+        let decision = action::decide(&action, &observed, now);
+        match (&decision, &guest) {
+            (Decision::Hand(verb), Some(guest)) => self.hand(guest, verb).await?,
+            (Decision::Expire, _) => ctx.writer.delete(&*action).await?,
+            (Decision::Hand(_), None) | (Decision::Watch(_) | Decision::Keep(_), _) => {}
+        }
+        if let Some(status) = action::report(&action, &decision, now)
+            && let Some(written) = ctx
+                .writer
+                .apply_status(&*action, &status, Claim::Shared)
+                .await?
+        {
+            if let Some(server) = server
+                .as_deref()
+                .filter(|_| status.state.is_some_and(ActionState::is_final))
+            {
+                let happening = ended(&written);
+                ctx.reporter.tell(server, happening);
+            }
+            ctx.caches.actions.remember(written);
+        }
+        Ok(Action::requeue(match decision {
+            Decision::Keep(left) => left.min(SLOW_RESYNC).max(Duration::from_secs(1)),
+            Decision::Hand(_) | Decision::Watch(_) | Decision::Expire => SLOW_RESYNC,
+        }))
+    }
+}
+
+impl ActionController {
+    /// Writes the guest's `action` and nothing else of it.
+    async fn hand(&self, guest: &Guest, action: &GuestAction) -> Result<()> {
+        let fields = json!({ "spec": { "action": action } });
+        let written = self.writer.apply_fields(guest, fields).await?;
+        self.context.caches.guests.remember(written);
+        Ok(())
+    }
+}
+
+/// The server that the action names. That there is none fails the action for good, so the API server itself is
+/// asked before that is believed.
+async fn server(ctx: &Context, action: &ServerAction) -> Result<Option<Arc<Server>>> {
+    let (namespace, name) = (action.namespace().unwrap_or_default(), &action.spec.server);
+    let cached = ctx.caches.servers.get(Some(&namespace), name);
+    if cached.is_some() || action::is_finished(action) {
+        return Ok(cached);
+    }
+    let found = Api::<Server>::namespaced(ctx.writer.client(), &namespace)
+        .get_opt(name)
+        .await;
+    let found =
+        found.map_err(|error| Error::new("read", format!("Server {namespace}/{name}"), error))?;
+    Ok(found.map(Arc::new))
+}
+
+fn guest(ctx: &Context, server: &Server) -> Option<Arc<Guest>> {
+    let binding = Binding::of(server)?;
+    ctx.caches
+        .guests
+        .get(Some(&node_namespace(&binding.node)), &server.uid()?)
+}
+
+/// The first action on the same server that has not ended and goes before this one.
+fn earlier(ctx: &Context, action: &ServerAction) -> Option<String> {
+    let age = |action: &ServerAction| (action.creation_timestamp(), action.name_any());
+    let others = ctx.caches.actions.all().into_iter().filter(|other| {
+        other.namespace() == action.namespace()
+            && other.spec.server == action.spec.server
+            && age(other) < age(action)
+            && !action::is_finished(other)
+    });
+    others
+        .min_by_key(|other| age(other))
+        .map(|other| other.name_any())
+}
+
+fn ended(action: &ServerAction) -> Happening {
+    let status = action.status.clone().unwrap_or_default();
+    let failed = status.state == Some(ActionState::Failed);
+    let verb = status
+        .verb
+        .map_or_else(String::new, |verb| format!("{verb:?}"));
+    Happening {
+        grave: failed,
+        reason: if failed {
+            "ActionFailed"
+        } else {
+            "ActionSucceeded"
+        },
+        action: "Act",
+        note: format!(
+            "{verb} ({}): {}",
+            action.name_any(),
+            status.message.unwrap_or_default()
+        ),
+    }
+}

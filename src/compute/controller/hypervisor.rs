@@ -1,0 +1,83 @@
+//! Says whether each `Hypervisor` can take servers, and tells the scheduler. Never decides: see `plan::hypervisor`.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use kube::{ResourceExt, runtime::controller::Action};
+
+use crate::{
+    api::{condition, hypervisor::Hypervisor},
+    cluster::{
+        Result,
+        controller::{Reconciler, SLOW_RESYNC},
+        writer::Claim,
+    },
+    compute::plan::hypervisor::{self, Observed, SILENCE_MAX},
+};
+
+use super::Context;
+
+/// Reconciles hypervisors.
+pub struct HypervisorController(pub Arc<Context>);
+
+impl Reconciler for HypervisorController {
+    type Object = Hypervisor;
+    const NAME: &'static str = "hypervisor";
+
+    async fn reconcile(&self, hypervisor: Arc<Hypervisor>) -> Result<Action> {
+        let ctx = &*self.0;
+        let hypervisor = ctx.caches.hypervisors.freshest(hypervisor);
+        let name = hypervisor.name_any();
+        let silent_for = ctx.heartbeats.silence(&name);
+        let labelled = ctx
+            .caches
+            .nodes
+            .get(None, &name)
+            .is_some_and(|node| hypervisor::is_in(&node));
+        let status = hypervisor::report(
+            &hypervisor,
+            Observed {
+                labelled,
+                silent_for,
+            },
+            Timestamp::now(),
+        );
+        let hypervisor = report(ctx, hypervisor, status).await?;
+        ctx.scheduler.see(&hypervisor);
+        Ok(Action::requeue(next(silent_for)))
+    }
+}
+
+/// Only the condition `Ready` is ours; the rest of the status is the agent's.
+async fn report(
+    ctx: &Context,
+    hypervisor: Arc<Hypervisor>,
+    status: crate::api::hypervisor::HypervisorStatus,
+) -> Result<Arc<Hypervisor>> {
+    let said = hypervisor
+        .status
+        .as_ref()
+        .map_or(&[][..], |status| &status.conditions);
+    if condition::find(said, "Ready") == status.conditions.first() {
+        return Ok(hypervisor);
+    }
+    let Some(written) = ctx
+        .writer
+        .apply_status(&*hypervisor, &status, Claim::Shared)
+        .await?
+    else {
+        return Ok(hypervisor);
+    };
+    ctx.caches.hypervisors.remember(written.clone());
+    Ok(Arc::new(written))
+}
+
+/// Nothing announces silence, so it is looked for when it would be noticed.
+fn next(silent_for: Option<Duration>) -> Duration {
+    match silent_for {
+        Some(silence) if silence < SILENCE_MAX => {
+            SILENCE_MAX.saturating_sub(silence) + Duration::from_millis(10)
+        }
+        Some(_) | None => SLOW_RESYNC,
+    }
+}

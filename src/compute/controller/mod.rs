@@ -1,0 +1,105 @@
+//! The controllers of the operator's compute room: each gathers, asks its plan, acts, and reports.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::{coordination::v1::Lease, core::v1::Node};
+use kube::{
+    Api, Client,
+    core::{DeserializeGuard, Resource},
+    runtime::watcher,
+};
+
+use crate::{
+    api::{
+        HYPERVISOR_LABEL, flavor::Flavor, guest::Guest, hypervisor::Hypervisor, image::Image,
+        key_pair::KeyPair, server::Server, server_action::ServerAction,
+    },
+    cluster::{Cache, Writer, reporter::Reporter},
+};
+
+use super::scheduler::Scheduler;
+
+pub mod action;
+pub mod catalogue;
+pub mod heartbeat;
+pub mod hypervisor;
+pub mod node;
+pub mod run;
+pub mod server;
+
+/// The field manager of everything that the operator writes, but for what [`action`] hands to nodes.
+pub const MANAGER: &str = "kilonova-operator";
+
+/// The label of every heartbeat, by which the operator finds them.
+pub const HEARTBEAT_LABEL: &str = "kilonova.dev/heartbeat";
+
+/// What the controllers read.
+pub struct Caches {
+    /// Flavors.
+    pub flavors: Arc<Cache<Flavor>>,
+    /// Images.
+    pub images: Arc<Cache<Image>>,
+    /// Key pairs.
+    pub key_pairs: Arc<Cache<KeyPair>>,
+    /// Servers.
+    pub servers: Arc<Cache<Server>>,
+    /// Actions.
+    pub actions: Arc<Cache<ServerAction>>,
+    /// Guests.
+    pub guests: Arc<Cache<Guest>>,
+    /// Hypervisors.
+    pub hypervisors: Arc<Cache<Hypervisor>>,
+    /// Kubernetes nodes that are labelled as hypervisors.
+    pub nodes: Arc<Cache<Node>>,
+    /// Heartbeats of agents.
+    pub leases: Arc<Cache<Lease>>,
+}
+
+impl Caches {
+    /// Starts every watch; returns once every copy is complete.
+    pub async fn start(client: &Client) -> Self {
+        let labelled = watcher::Config::default().labels(&format!("{HYPERVISOR_LABEL}=true"));
+        let beating = watcher::Config::default().labels(&format!("{HEARTBEAT_LABEL}=true"));
+        let everything = watcher::Config::default;
+        let (flavors, images, key_pairs, servers, actions, guests, hypervisors, nodes, leases) = tokio::join!(
+            Cache::start(all(client), everything()),
+            Cache::start(all(client), everything()),
+            Cache::start(all(client), everything()),
+            Cache::start(all(client), everything()),
+            Cache::start(all(client), everything()),
+            Cache::start(all(client), everything()),
+            Cache::start(all(client), everything()),
+            Cache::start(all(client), labelled),
+            Cache::start(all(client), beating),
+        );
+        Self {
+            flavors: Arc::new(flavors),
+            images: Arc::new(images),
+            key_pairs: Arc::new(key_pairs),
+            servers: Arc::new(servers),
+            actions: Arc::new(actions),
+            guests: Arc::new(guests),
+            hypervisors: Arc::new(hypervisors),
+            nodes: Arc::new(nodes),
+            leases: Arc::new(leases),
+        }
+    }
+}
+
+fn all<K: Resource<DynamicType = ()>>(client: &Client) -> Api<DeserializeGuard<K>> {
+    Api::all(client.clone())
+}
+
+/// What every controller of this room works with.
+pub struct Context {
+    /// What is.
+    pub caches: Caches,
+    /// Who writes.
+    pub writer: Writer,
+    /// Who tells users.
+    pub reporter: Reporter,
+    /// Who places.
+    pub scheduler: Arc<Scheduler>,
+    /// When nodes were last heard of.
+    pub heartbeats: heartbeat::Heartbeats,
+}

@@ -1,0 +1,279 @@
+//! Which controller listens to what: the wiring of the operator's compute room.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::StreamExt;
+use kube::{ResourceExt, runtime::reflector::ObjectRef};
+use tokio::{sync::watch, time};
+
+use crate::{
+    api::{guest::Guest, hypervisor::Hypervisor, server::Server},
+    cluster::{
+        Change, Writer,
+        controller::{Triggers, own, related, run},
+        metrics::ControllerMetrics,
+    },
+    compute::plan::hypervisor::SILENCE_MAX,
+};
+
+use super::{
+    Context,
+    action::{self, ActionController},
+    catalogue::{FlavorController, ImageController, KeyPairController},
+    heartbeat::News,
+    hypervisor::HypervisorController,
+    node::NodeController,
+    server::ServerController,
+};
+
+/// How often the scheduler's view is made anew from what the API server says, in case anything was missed.
+const REBUILD_EVERY: Duration = Duration::from_secs(30);
+
+/// Runs every controller until `stop` says true.
+pub async fn all(ctx: Arc<Context>, metrics: ControllerMetrics, stop: watch::Receiver<bool>) {
+    let caches = &ctx.caches;
+    ctx.scheduler.rebuild(&caches.hypervisors, &caches.servers);
+    let actions = ActionController {
+        context: Arc::clone(&ctx),
+        writer: Writer::new(ctx.writer.client(), action::MANAGER),
+    };
+    tokio::join!(
+        run(
+            Arc::new(NodeController(Arc::clone(&ctx))),
+            &caches.nodes,
+            vec![own(&caches.nodes)],
+            metrics.clone(),
+            stop.clone()
+        ),
+        run(
+            Arc::new(HypervisorController(Arc::clone(&ctx))),
+            &caches.hypervisors,
+            hypervisor_triggers(&ctx),
+            metrics.clone(),
+            stop.clone()
+        ),
+        run(
+            Arc::new(FlavorController(Arc::clone(&ctx))),
+            &caches.flavors,
+            flavor_triggers(&ctx),
+            metrics.clone(),
+            stop.clone()
+        ),
+        run(
+            Arc::new(ImageController(Arc::clone(&ctx))),
+            &caches.images,
+            image_triggers(&ctx),
+            metrics.clone(),
+            stop.clone()
+        ),
+        run(
+            Arc::new(KeyPairController(Arc::clone(&ctx))),
+            &caches.key_pairs,
+            vec![own(&caches.key_pairs)],
+            metrics.clone(),
+            stop.clone()
+        ),
+        run(
+            Arc::new(ServerController(Arc::clone(&ctx))),
+            &caches.servers,
+            server_triggers(&ctx),
+            metrics.clone(),
+            stop.clone()
+        ),
+        run(
+            Arc::new(actions),
+            &caches.actions,
+            action_triggers(&ctx),
+            metrics.clone(),
+            stop.clone()
+        ),
+        rebuild(Arc::clone(&ctx), stop.clone()),
+    );
+}
+
+fn server_triggers(ctx: &Arc<Context>) -> Vec<Triggers<Server>> {
+    let caches = &ctx.caches;
+    let of_guest = |guest: &Guest| {
+        let server = &guest.spec.server;
+        vec![ObjectRef::new(&server.name).within(&server.namespace)]
+    };
+    // Servers that wait for a name hear when something of that name appears.
+    let naming = |names: fn(&Server, &str, &str) -> bool| {
+        let servers = Arc::clone(&caches.servers);
+        move |namespace: &str, name: &str| {
+            let all = servers.all();
+            let unbound = all.iter().filter(|server| {
+                server
+                    .status
+                    .as_ref()
+                    .is_none_or(|status| status.node.is_none())
+            });
+            unbound
+                .filter(|server| names(server, namespace, name))
+                .map(|server| ObjectRef::from_obj(&**server))
+                .collect()
+        }
+    };
+    let of_flavor = naming(|server, _, name| server.spec.flavor == name);
+    let of_image = naming(|server, namespace, name| {
+        let home = server.namespace().unwrap_or_default();
+        server.spec.image.resolve(&home) == (namespace, name)
+    });
+    let of_key = naming(|server, namespace, name| {
+        server.namespace().as_deref() == Some(namespace)
+            && server.spec.key_pairs.iter().any(|key| key == name)
+    });
+    let servers = Arc::clone(&caches.servers);
+    let of_hypervisor = move |hypervisor: &Hypervisor| {
+        let name = hypervisor.name_any();
+        let on = |server: &Server| {
+            server
+                .status
+                .as_ref()
+                .and_then(|status| status.node.as_deref())
+                == Some(&*name)
+        };
+        servers
+            .all()
+            .iter()
+            .filter(|server| on(server))
+            .map(|server| ObjectRef::from_obj(&**server))
+            .collect()
+    };
+    vec![
+        own(&caches.servers),
+        related(&caches.servers, &caches.guests, of_guest),
+        related(&caches.servers, &caches.flavors, move |flavor| {
+            of_flavor("", &flavor.name_any())
+        }),
+        related(&caches.servers, &caches.images, move |image| {
+            of_image(&image.namespace().unwrap_or_default(), &image.name_any())
+        }),
+        related(&caches.servers, &caches.key_pairs, move |key| {
+            of_key(&key.namespace().unwrap_or_default(), &key.name_any())
+        }),
+        related(&caches.servers, &caches.hypervisors, of_hypervisor),
+        ctx.scheduler.room().boxed(),
+    ]
+}
+
+fn action_triggers(ctx: &Arc<Context>) -> Vec<Triggers<crate::api::server_action::ServerAction>> {
+    let caches = &ctx.caches;
+    let naming = |namespace: &str, name: &str, ctx: &Context| {
+        let all = ctx.caches.actions.all();
+        let on = all.iter().filter(|action| {
+            action.namespace().as_deref() == Some(namespace) && action.spec.server == name
+        });
+        on.map(|action| ObjectRef::from_obj(&**action))
+            .collect::<Vec<_>>()
+    };
+    let (one, two) = (Arc::clone(ctx), Arc::clone(ctx));
+    vec![
+        own(&caches.actions),
+        related(&caches.actions, &caches.guests, move |guest: &Guest| {
+            naming(&guest.spec.server.namespace, &guest.spec.server.name, &one)
+        }),
+        // An action that ended lets the next one on the same server begin.
+        related(&caches.actions, &caches.actions, move |action| {
+            naming(
+                &action.namespace().unwrap_or_default(),
+                &action.spec.server,
+                &two,
+            )
+        }),
+    ]
+}
+
+fn flavor_triggers(ctx: &Arc<Context>) -> Vec<Triggers<crate::api::flavor::Flavor>> {
+    let caches = &ctx.caches;
+    let flavors = Arc::clone(&caches.flavors);
+    let of_server = move |server: &Server| {
+        let leaving = flavors
+            .get(None, &server.spec.flavor)
+            .filter(|flavor| flavor.metadata.deletion_timestamp.is_some());
+        leaving
+            .iter()
+            .map(|flavor| ObjectRef::from_obj(&**flavor))
+            .collect()
+    };
+    vec![
+        own(&caches.flavors),
+        related(&caches.flavors, &caches.servers, of_server),
+    ]
+}
+
+fn image_triggers(ctx: &Arc<Context>) -> Vec<Triggers<crate::api::image::Image>> {
+    let caches = &ctx.caches;
+    let images = Arc::clone(&caches.images);
+    let of_server = move |server: &Server| {
+        let home = server.namespace().unwrap_or_default();
+        let (namespace, name) = server.spec.image.resolve(&home);
+        let leaving = images
+            .get(Some(namespace), name)
+            .filter(|image| image.metadata.deletion_timestamp.is_some());
+        leaving
+            .iter()
+            .map(|image| ObjectRef::from_obj(&**image))
+            .collect()
+    };
+    let images = Arc::clone(&caches.images);
+    let of_hypervisor = move |hypervisor: &Hypervisor| {
+        let copies = hypervisor
+            .status
+            .as_ref()
+            .map_or(&[][..], |status| &status.images);
+        let all = images.all();
+        let here = all.iter().filter(|image| {
+            copies
+                .iter()
+                .any(|copy| copy.sha256 == image.spec.source.http.sha256)
+        });
+        here.map(|image| ObjectRef::from_obj(&**image)).collect()
+    };
+    vec![
+        own(&caches.images),
+        related(&caches.images, &caches.servers, of_server),
+        related(&caches.images, &caches.hypervisors, of_hypervisor),
+    ]
+}
+
+fn hypervisor_triggers(ctx: &Arc<Context>) -> Vec<Triggers<Hypervisor>> {
+    let caches = &ctx.caches;
+    vec![
+        own(&caches.hypervisors),
+        related(&caches.hypervisors, &caches.nodes, |node| {
+            vec![ObjectRef::new(&node.name_any())]
+        }),
+        heartbeats(Arc::clone(ctx)),
+    ]
+}
+
+/// Heartbeats come every two seconds from every node; only one that ends a silence is worth a run.
+fn heartbeats(ctx: Arc<Context>) -> Triggers<Hypervisor> {
+    let first = futures::stream::once(async { Change::All });
+    let changes = first.chain(ctx.caches.leases.changes());
+    let awake = move |change| {
+        let leases = match change {
+            Change::One(lease) => vec![lease],
+            Change::All => ctx.caches.leases.all(),
+        };
+        let news = leases
+            .into_iter()
+            .filter(|lease| ctx.heartbeats.note(lease, SILENCE_MAX) == News::Awake);
+        news.map(|lease| ObjectRef::new(&lease.name_any()))
+            .collect::<Vec<_>>()
+    };
+    changes
+        .flat_map(move |change| futures::stream::iter(awake(change)))
+        .boxed()
+}
+
+async fn rebuild(ctx: Arc<Context>, mut stop: watch::Receiver<bool>) {
+    let mut ticks = time::interval(REBUILD_EVERY);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => ctx.scheduler.rebuild(&ctx.caches.hypervisors, &ctx.caches.servers),
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}

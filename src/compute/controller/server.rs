@@ -1,0 +1,251 @@
+//! Brings each `Server` to its node and keeps the two in step. Never decides: see `plan::server`.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, ResourceExt, runtime::controller::Action};
+
+use crate::{
+    api::{
+        guest::Guest,
+        node_namespace,
+        server::{Server, ServerStatus},
+    },
+    cluster::{
+        Error, Result,
+        controller::{Reconciler, SLOW_RESYNC},
+        writer::{Claim, Failure},
+    },
+    compute::plan::{
+        happening,
+        hypervisor::SILENCE_MAX,
+        resolve::{self, Found, UserDataFound},
+        server::{self, Binding, Decision, FINALIZER, NodeVoice, Observed, Progress, Step},
+        standing,
+    },
+};
+
+use super::Context;
+
+/// How soon a missing Secret is looked for again: nothing announces Secrets, since nobody should watch them all.
+const SECRET_RETRY: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Reconciles servers.
+pub struct ServerController(pub Arc<Context>);
+
+impl Reconciler for ServerController {
+    type Object = Server;
+    const NAME: &'static str = "server";
+
+    async fn reconcile(&self, server: Arc<Server>) -> Result<Action> {
+        let ctx = &*self.0;
+        let server = ctx.caches.servers.freshest(server);
+        let observed = gather(ctx, &server).await?;
+        let decision = server::decide(&server, &observed);
+        let now = Timestamp::now();
+        let status = standing::report(&server, &observed, &decision, now);
+        let (server, acted) = act(ctx, server, &decision, &status).await;
+        if decision.progress == Progress::Gone {
+            return acted.map(|()| Action::await_change());
+        }
+        let reported = report(ctx, &server, status).await;
+        acted?;
+        reported?;
+        Ok(Action::requeue(next(&decision)))
+    }
+}
+
+/// Reads everything that the decision needs, and asks the scheduler for a place where one is needed.
+async fn gather(ctx: &Context, server: &Server) -> Result<Observed> {
+    let binding = Binding::of(server);
+    let leaving = server.metadata.deletion_timestamp.is_some();
+    let guest = match &binding {
+        Some(binding) => guest(ctx, server, &binding.node, leaving).await?,
+        None => None,
+    };
+    let resolution = if leaving || guest.is_some() {
+        None
+    } else {
+        Some(resolve::resolve(server, &found(ctx, server).await?))
+    };
+    let placement = match (&binding, &resolution) {
+        (None, Some(Ok(resolved))) => Some(ctx.scheduler.place(server, resolved)),
+        _ => None,
+    };
+    let silence = binding.and_then(|binding| ctx.heartbeats.silence(&binding.node));
+    let node = match silence {
+        Some(silence) if silence >= SILENCE_MAX => NodeVoice::Silent,
+        Some(_) | None => NodeVoice::Heard,
+    };
+    Ok(Observed {
+        guest,
+        resolution,
+        placement,
+        node,
+    })
+}
+
+/// The server's guest. Whether a guest is gone decides whether its server may go, so that is asked of the API
+/// server itself; everything else the cache knows well enough.
+async fn guest(
+    ctx: &Context,
+    server: &Server,
+    node: &str,
+    leaving: bool,
+) -> Result<Option<Arc<Guest>>> {
+    let (namespace, name) = (node_namespace(node), server.uid().unwrap_or_default());
+    let cached = ctx.caches.guests.get(Some(&namespace), &name);
+    if cached.is_some() || !leaving {
+        return Ok(cached);
+    }
+    let found = Api::<Guest>::namespaced(ctx.writer.client(), &namespace)
+        .get_opt(&name)
+        .await;
+    let found =
+        found.map_err(|error| Error::new("read", format!("Guest {namespace}/{name}"), error))?;
+    Ok(found.map(Arc::new))
+}
+
+/// Looks up everything that the server names.
+async fn found(ctx: &Context, server: &Server) -> Result<Found> {
+    let home = server.namespace().unwrap_or_default();
+    let (image_home, image) = server.spec.image.resolve(&home);
+    let key_pair = |name: &String| (name.clone(), ctx.caches.key_pairs.get(Some(&home), name));
+    Ok(Found {
+        flavor: ctx.caches.flavors.get(None, &server.spec.flavor),
+        image: ctx.caches.images.get(Some(image_home), image),
+        key_pairs: server.spec.key_pairs.iter().map(key_pair).collect(),
+        user_data: user_data(ctx, server, &home).await?,
+    })
+}
+
+async fn user_data(ctx: &Context, server: &Server, home: &str) -> Result<UserDataFound> {
+    let Some(wanted) = &server.spec.user_data else {
+        return Ok(UserDataFound::None);
+    };
+    if let Some(text) = &wanted.inline {
+        return Ok(UserDataFound::Bytes(text.clone().into_bytes()));
+    }
+    let Some(key) = &wanted.secret else {
+        return Ok(UserDataFound::None);
+    };
+    let found = Api::<Secret>::namespaced(ctx.writer.client(), home)
+        .get_opt(&key.name)
+        .await;
+    let secret =
+        found.map_err(|error| Error::new("read", format!("Secret {home}/{}", key.name), error))?;
+    Ok(
+        match secret.map(|secret| secret.data.unwrap_or_default().remove(&key.key)) {
+            Some(Some(bytes)) => UserDataFound::Bytes(bytes.0),
+            Some(None) => UserDataFound::NoKey,
+            None => UserDataFound::NoSecret,
+        },
+    )
+}
+
+/// Does the steps in their order and stops at the first that fails; the server as the last write left it.
+async fn act(
+    ctx: &Context,
+    server: Arc<Server>,
+    decision: &Decision,
+    status: &ServerStatus,
+) -> (Arc<Server>, Result<()>) {
+    let mut server = server;
+    for step in &decision.steps {
+        match take(ctx, &server, step, status).await {
+            Ok(Some(newer)) => {
+                ctx.caches.servers.remember(newer.clone());
+                server = Arc::new(newer);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                // A claim that was not written is no claim: the place goes back before anybody counts on it.
+                if matches!(step, Step::Hold | Step::Claim) && error.failure() != Failure::Conflict
+                {
+                    ctx.scheduler.forget(&server);
+                }
+                return (server, Err(error));
+            }
+        }
+    }
+    (server, Ok(()))
+}
+
+/// One step; the server as it is then, if the step wrote it.
+async fn take(
+    ctx: &Context,
+    server: &Server,
+    step: &Step,
+    status: &ServerStatus,
+) -> Result<Option<Server>> {
+    match step {
+        Step::Hold => ctx.writer.hold(server, FINALIZER).await.map(Some),
+        Step::Claim => claim(ctx, server, status).await,
+        Step::WriteSeed(seed) => ctx.writer.create(&**seed).await.map(|()| None),
+        Step::WriteGuest(guest) => {
+            let guest = ctx.writer.apply(&**guest).await?;
+            ctx.caches.guests.remember(guest);
+            Ok(None)
+        }
+        Step::DeleteGuest(guest) => ctx.writer.delete(&**guest).await.map(|()| None),
+        Step::DeleteSeed(node) => ctx
+            .writer
+            .delete(&seed_of(server, node))
+            .await
+            .map(|()| None),
+        Step::Forget => {
+            ctx.scheduler.forget(server);
+            Ok(None)
+        }
+        Step::Release => ctx.writer.release(server, FINALIZER).await.map(|()| None),
+    }
+}
+
+/// The claim is one write of the whole status, and fails if anybody wrote the server since it was read.
+async fn claim(ctx: &Context, server: &Server, status: &ServerStatus) -> Result<Option<Server>> {
+    let written = ctx
+        .writer
+        .apply_status(server, status, Claim::Exclusive)
+        .await?;
+    tell(ctx, server, status);
+    Ok(written)
+}
+
+/// Says how the server stands, and tells its owner what happened.
+async fn report(ctx: &Context, server: &Server, status: ServerStatus) -> Result<()> {
+    let Some(written) = ctx
+        .writer
+        .apply_status(server, &status, Claim::Shared)
+        .await?
+    else {
+        return Ok(());
+    };
+    tell(ctx, server, &status);
+    ctx.caches.servers.remember(written);
+    Ok(())
+}
+
+fn tell(ctx: &Context, server: &Server, status: &ServerStatus) {
+    let before = server.status.clone().unwrap_or_default();
+    for happening in happening::between(&before, status) {
+        ctx.reporter.tell(server, happening);
+    }
+}
+
+fn seed_of(server: &Server, node: &str) -> Secret {
+    let mut secret = Secret::default();
+    secret.metadata.name = server.uid();
+    secret.metadata.namespace = Some(node_namespace(node));
+    secret
+}
+
+/// When to look again although nothing has changed.
+fn next(decision: &Decision) -> std::time::Duration {
+    match &decision.progress {
+        Progress::Unresolved(_) => SECRET_RETRY,
+        Progress::Told | Progress::Leaving | Progress::Unschedulable(_) | Progress::Gone => {
+            SLOW_RESYNC
+        }
+    }
+}

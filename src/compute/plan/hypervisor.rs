@@ -1,0 +1,235 @@
+//! What a labelled node needs to be a hypervisor, and whether one can take servers.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::{
+        core::v1::{Namespace, Node, ServiceAccount},
+        rbac::v1::{
+            ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
+        },
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use kube::ResourceExt;
+
+use crate::api::{
+    GROUP, HYPERVISOR_LABEL,
+    condition::{self, Fact, Truth},
+    hypervisor::{Hypervisor, HypervisorSpec, HypervisorStatus},
+    node_namespace,
+};
+
+/// How long a node may be silent before it counts as lost: ten heartbeats.
+pub const SILENCE_MAX: Duration = Duration::from_secs(20);
+
+/// The ServiceAccount of an agent, in its node's namespace.
+pub const AGENT_ACCOUNT: &str = "node";
+
+/// The label of everything that the operator makes.
+pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "kilonova");
+
+/// Whether an administrator has put the node in.
+pub fn is_in(node: &Node) -> bool {
+    node.labels()
+        .get(HYPERVISOR_LABEL)
+        .is_some_and(|value| value == "true")
+}
+
+/// Everything that lets one node's agent do its work, and nothing else.
+#[derive(Debug)]
+pub struct Outfit {
+    /// Holds the node's guests, their seeds and its heartbeat.
+    pub namespace: Namespace,
+    /// Who the agent is.
+    pub account: ServiceAccount,
+    /// What it may do in that namespace.
+    pub role: Role,
+    /// That it may.
+    pub binding: RoleBinding,
+    /// What it may do outside of it: say how its own hypervisor stands.
+    pub cluster_role: ClusterRole,
+    /// That it may.
+    pub cluster_binding: ClusterRoleBinding,
+    /// The node as administrators see it.
+    pub hypervisor: Hypervisor,
+}
+
+/// What the node needs.
+pub fn outfit(node: &Node) -> Outfit {
+    let name = node.name_any();
+    let namespace = node_namespace(&name);
+    let account = Subject {
+        kind: "ServiceAccount".to_owned(),
+        name: AGENT_ACCOUNT.to_owned(),
+        namespace: Some(namespace.clone()),
+        api_group: None,
+    };
+    let cluster_name = format!("kilonova:node:{name}");
+    Outfit {
+        namespace: Namespace {
+            metadata: meta(&namespace, None),
+            ..Namespace::default()
+        },
+        account: ServiceAccount {
+            metadata: meta(AGENT_ACCOUNT, Some(&namespace)),
+            ..ServiceAccount::default()
+        },
+        role: Role {
+            metadata: meta(AGENT_ACCOUNT, Some(&namespace)),
+            rules: Some(agent_rules()),
+        },
+        binding: RoleBinding {
+            metadata: meta(AGENT_ACCOUNT, Some(&namespace)),
+            role_ref: role_ref("Role", AGENT_ACCOUNT),
+            subjects: Some(vec![account.clone()]),
+        },
+        cluster_role: ClusterRole {
+            metadata: meta(&cluster_name, None),
+            rules: Some(hypervisor_rules(&name)),
+            ..ClusterRole::default()
+        },
+        cluster_binding: ClusterRoleBinding {
+            metadata: meta(&cluster_name, None),
+            role_ref: role_ref("ClusterRole", &cluster_name),
+            subjects: Some(vec![account]),
+        },
+        hypervisor: hypervisor(node),
+    }
+}
+
+/// The hypervisor carries its node's labels, so that node selectors mean what they say. Its spec is left to
+/// administrators: see the controller, which makes it once and applies the labels only.
+fn hypervisor(node: &Node) -> Hypervisor {
+    let metadata = ObjectMeta {
+        labels: Some(node.labels().clone()),
+        ..meta(&node.name_any(), None)
+    };
+    let spec = HypervisorSpec {
+        schedulable: true,
+        ..HypervisorSpec::default()
+    };
+    Hypervisor {
+        metadata,
+        spec,
+        status: None,
+    }
+}
+
+/// What an agent does in its namespace: reads guests and their seeds, reports on guests and lets go of them,
+/// renews its heartbeat.
+fn agent_rules() -> Vec<PolicyRule> {
+    vec![
+        rule(GROUP, &["guests"], &["get", "list", "watch", "patch"], &[]),
+        rule(GROUP, &["guests/status"], &["patch"], &[]),
+        rule("", &["secrets"], &["get"], &[]),
+        rule(
+            "coordination.k8s.io",
+            &["leases"],
+            &["get", "create", "patch"],
+            &[],
+        ),
+    ]
+}
+
+fn hypervisor_rules(name: &str) -> Vec<PolicyRule> {
+    vec![
+        rule(GROUP, &["hypervisors"], &["get"], &[name]),
+        rule(GROUP, &["hypervisors/status"], &["patch"], &[name]),
+    ]
+}
+
+fn rule(group: &str, resources: &[&str], verbs: &[&str], names: &[&str]) -> PolicyRule {
+    let owned = |words: &[&str]| {
+        words
+            .iter()
+            .map(|word| (*word).to_owned())
+            .collect::<Vec<_>>()
+    };
+    PolicyRule {
+        api_groups: Some(owned(&[group])),
+        resources: Some(owned(resources)),
+        resource_names: (!names.is_empty()).then(|| owned(names)),
+        verbs: owned(verbs),
+        non_resource_urls: None,
+    }
+}
+
+fn role_ref(kind: &str, name: &str) -> RoleRef {
+    RoleRef {
+        api_group: "rbac.authorization.k8s.io".to_owned(),
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+fn meta(name: &str, namespace: Option<&str>) -> ObjectMeta {
+    let (key, value) = MANAGED_BY;
+    ObjectMeta {
+        name: Some(name.to_owned()),
+        namespace: namespace.map(str::to_owned),
+        labels: Some(BTreeMap::from([(key.to_owned(), value.to_owned())])),
+        ..ObjectMeta::default()
+    }
+}
+
+/// What was read of a hypervisor from elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Observed {
+    /// Whether its Kubernetes node is there and labelled.
+    pub labelled: bool,
+    /// How long ago its heartbeat was last seen to change; absent when it never was.
+    pub silent_for: Option<Duration>,
+}
+
+/// How the hypervisor stands, as the operator sees it: the condition `Ready` is all that it says.
+pub fn report(hypervisor: &Hypervisor, observed: Observed, now: Timestamp) -> HypervisorStatus {
+    let name = hypervisor.name_any();
+    let before = hypervisor.status.clone().unwrap_or_default();
+    let hint = format!("look at the agent on {name}: is it running, and what does its log say");
+    let agents = |kind| {
+        condition::find(&before.conditions, kind).filter(|said| said.status != Truth::True.as_str())
+    };
+    let fact = match observed.silent_for {
+        _ if !observed.labelled => Fact::no(
+            "Ready",
+            "NotLabelled",
+            format!(
+                "there is no node {name} with the label {HYPERVISOR_LABEL}=true: label it, or delete this hypervisor"
+            ),
+        ),
+        None => Fact::no(
+            "Ready",
+            "NeverHeard",
+            format!("its agent has not been heard of yet; {hint}"),
+        ),
+        Some(silence) if silence >= SILENCE_MAX => Fact::no(
+            "Ready",
+            "Silent",
+            format!(
+                "its agent has not been heard of for more than {} s; {hint}",
+                SILENCE_MAX.as_secs()
+            ),
+        ),
+        Some(_) => match agents("LibvirtReady") {
+            Some(said) => Fact::no("Ready", "LibvirtNotReady", said.message.clone()),
+            None if before.capacity.is_none() => Fact::no(
+                "Ready",
+                "NotReported",
+                "its agent has not said what the host has yet",
+            ),
+            None => Fact::yes("Ready", "Heard", "its agent reports, and libvirt answers"),
+        },
+    };
+    let ready = condition::merge(
+        &before.conditions,
+        vec![fact],
+        hypervisor.metadata.generation,
+        now,
+    );
+    HypervisorStatus {
+        conditions: ready,
+        ..HypervisorStatus::default()
+    }
+}

@@ -1,0 +1,13 @@
+//! Decisions about servers. Pure: no async, no client, no clock, no randomness, no I/O.
+
+pub mod action;
+pub mod catalogue;
+pub mod cloud_init;
+pub mod guest;
+pub mod happening;
+pub mod hypervisor;
+pub mod needs;
+pub mod resolve;
+pub mod scheduler;
+pub mod server;
+pub mod standing;

@@ -1,0 +1,66 @@
+//! The Filter Scheduler of the literature: keep the hypervisors that every filter accepts, take the one of least
+//! weight.
+//!
+//! ```text
+//! Hypervisor ──► Host ─┐
+//!                      ├─► View ──place(Request)──► every Filter ──► every Weigher ──► Placement
+//! bindings ────────────┘                                 └────────────────────────────► Refusal, with reasons
+//! ```
+//!
+//! A [`View`] holds in memory what every host has and what is bound to it. One decision is one pass over the hosts
+//! in the order of their names: a host is dropped at the first [`Filter`] that refuses it, and weighed by every
+//! [`Weigher`] otherwise. The *least* weight wins, as in "least cost": a weight says how full a host would be with
+//! the server on it. Of equal weights the first name wins, so equal views give equal answers on every machine;
+//! that is also why there are only integers here.
+//!
+//! This module must never wait, read a clock, throw dice, log, or know a client. It claims nothing either: a
+//! placement becomes true when its caller has written it to the Server's status. Until that write is answered,
+//! the view counts it (see [`View::place_and_assume`]), and a caller whose write fails takes it back with
+//! [`View::forget`].
+
+mod view;
+
+mod filter;
+mod weigh;
+
+mod host;
+mod refusal;
+
+mod amounts;
+
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use super::needs::Needs;
+use crate::api::server::Resources;
+
+pub use amounts::{Amounts, Resource};
+pub use filter::Filter;
+pub use host::{Host, Usage};
+pub use refusal::Refusal;
+pub use view::View;
+pub use weigh::{Weigher, Weights};
+
+/// A server that looks for a hypervisor.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The server's UID.
+    pub uid: &'a str,
+    /// What it takes.
+    pub resources: Resources,
+    /// What it needs the hypervisor to offer.
+    pub needs: &'a Needs,
+    /// Labels that the hypervisor must carry, each with this value.
+    pub node_selector: &'a BTreeMap<String, String>,
+}
+
+/// Where a server goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The name of the hypervisor, which is its node's.
+    pub node: String,
+}

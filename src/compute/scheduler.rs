@@ -1,0 +1,220 @@
+//! The scheduler as controllers use it: the pure core behind a lock, and word to those who wait when room appears.
+//!
+//! It must never be asked before it has been told of every hypervisor and every binding ([`Scheduler::rebuild`]).
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::{Stream, StreamExt, stream};
+use kube::{ResourceExt, runtime::reflector::ObjectRef};
+use tokio::{sync::broadcast, time::Instant};
+
+use crate::{
+    api::{
+        hypervisor::Hypervisor,
+        server::{Resources, Server},
+    },
+    cluster::Cache,
+};
+
+use super::{
+    metrics::{By, Decided, SchedulerMetrics},
+    plan::{
+        resolve::Resolved,
+        scheduler::{Host, Placement, Refusal, Request, View, Weights},
+        server::Binding,
+    },
+};
+
+/// How many calls of "there is room" a listener may miss before it looks at everybody who waits, which is what
+/// it does anyway.
+const CALLS_MAX: usize = 16;
+
+/// Places servers.
+pub struct Scheduler {
+    state: Mutex<State>,
+    room: broadcast::Sender<()>,
+    metrics: SchedulerMetrics,
+}
+
+struct State {
+    view: View,
+    /// Places that were given away and may not be in anybody's status yet.
+    assumed: HashMap<String, Assumed>,
+    /// Servers that no hypervisor could take.
+    waiting: HashSet<ObjectRef<Server>>,
+}
+
+struct Assumed {
+    node: String,
+    resources: Resources,
+    since: Instant,
+}
+
+/// By then a claim is in the server's status, or was given up: a request to the API server ends sooner.
+const ASSUMED_MAX: Duration = Duration::from_secs(60);
+
+impl Scheduler {
+    /// A scheduler that knows of nothing yet.
+    pub fn new(metrics: SchedulerMetrics) -> Self {
+        let state = State {
+            view: View::new(Weights::default()),
+            assumed: HashMap::new(),
+            waiting: HashSet::new(),
+        };
+        Self {
+            state: Mutex::new(state),
+            room: broadcast::channel(CALLS_MAX).0,
+            metrics,
+        }
+    }
+
+    /// Learns every hypervisor and every binding anew: before it is first asked, and now and then afterwards.
+    pub fn rebuild(&self, hypervisors: &Cache<Hypervisor>, cache: &Cache<Server>) {
+        for hypervisor in hypervisors.all() {
+            self.see(&hypervisor);
+        }
+        let bound: Vec<(String, Binding)> = cache
+            .all()
+            .iter()
+            .filter_map(|server| Some((server.uid()?, Binding::of(server)?)))
+            .collect();
+        let bindings = bound
+            .iter()
+            .map(|(uid, binding)| (uid.as_str(), binding.node.as_str(), binding.resources));
+        let State {
+            view,
+            assumed,
+            waiting,
+        } = &mut *self.locked();
+        view.rebind_all(bindings);
+        assumed.retain(|uid, place| {
+            let pending = place.since.elapsed() < ASSUMED_MAX;
+            let pending = pending && !bound.iter().any(|(known, _)| known == uid);
+            if pending {
+                view.bind(uid, &place.node, place.resources);
+            }
+            pending
+        });
+        waiting.retain(|reference| {
+            cache
+                .get(reference.namespace.as_deref(), &reference.name)
+                .is_some()
+        });
+    }
+
+    /// Takes note of how a hypervisor stands.
+    pub fn see(&self, hypervisor: &Hypervisor) {
+        let host = Host::from_hypervisor(hypervisor);
+        if self.locked().view.set_host(&hypervisor.name_any(), host) {
+            self.call();
+        }
+    }
+
+    /// Takes note that a hypervisor is gone.
+    pub fn lose(&self, name: &str) {
+        self.locked().view.remove_host(name);
+    }
+
+    /// Takes a place for the server, or says why there is none; then it is called when room appears.
+    ///
+    /// Asked again for a server that has a place already, it gives the same one.
+    pub fn place(&self, server: &Server, resolved: &Resolved) -> Result<Placement, Refusal> {
+        let uid = server.uid().unwrap_or_default();
+        let nowhere = BTreeMap::new();
+        let node_selector = server
+            .spec
+            .placement
+            .as_ref()
+            .map_or(&nowhere, |placement| &placement.node_selector);
+        let request = Request {
+            uid: &uid,
+            resources: resolved.resources,
+            needs: &resolved.needs,
+            node_selector,
+        };
+        let began = Instant::now();
+        let mut state = self.locked();
+        let result = state.view.place_and_assume(&request);
+        match &result {
+            Ok(Placement { node }) => {
+                state.waiting.remove(&ObjectRef::from_obj(server));
+                let place = Assumed {
+                    node: node.clone(),
+                    resources: resolved.resources,
+                    since: Instant::now(),
+                };
+                state.assumed.insert(uid.clone(), place);
+            }
+            Err(_) => {
+                state.waiting.insert(ObjectRef::from_obj(server));
+            }
+        }
+        self.metrics
+            .waiting
+            .set(i64::try_from(state.waiting.len()).unwrap_or(i64::MAX));
+        drop(state);
+        self.metrics.latency.observe(began.elapsed().as_secs_f64());
+        self.count(&result);
+        result
+    }
+
+    /// Gives back what the server took.
+    pub fn forget(&self, server: &Server) {
+        let mut state = self.locked();
+        state.waiting.remove(&ObjectRef::from_obj(server));
+        let uid = server.uid().unwrap_or_default();
+        state.assumed.remove(&uid);
+        let freed = state.view.forget(&uid);
+        drop(state);
+        if freed {
+            self.call();
+        }
+    }
+
+    /// The servers that wait, each time that room may have appeared.
+    pub fn room(self: &Arc<Self>) -> impl Stream<Item = ObjectRef<Server>> + Send + 'static {
+        let scheduler = Arc::clone(self);
+        let calls = stream::unfold(self.room.subscribe(), |mut calls| async {
+            match calls.recv().await {
+                Ok(()) | Err(broadcast::error::RecvError::Lagged(_)) => Some(((), calls)),
+                Err(broadcast::error::RecvError::Closed) => None,
+            }
+        });
+        calls.flat_map(move |()| {
+            let waiting: Vec<_> = scheduler.locked().waiting.iter().cloned().collect();
+            stream::iter(waiting)
+        })
+    }
+
+    fn call(&self) {
+        // Nobody listening means that nobody waits.
+        let _ = self.room.send(());
+    }
+
+    fn count(&self, result: &Result<Placement, Refusal>) {
+        let outcome = if result.is_ok() { "placed" } else { "refused" };
+        self.metrics
+            .decisions
+            .get_or_create(&Decided { outcome })
+            .inc();
+        if let Err(refusal) = result {
+            for (filter, hosts) in refusal.by_filter() {
+                self.metrics
+                    .refusals
+                    .get_or_create(&By {
+                        filter: filter.as_str(),
+                    })
+                    .inc_by(u64::from(hosts));
+            }
+        }
+    }
+
+    /// A panic in the core would be a bug; what it left is still the best that is known until the next rebuild.
+    fn locked(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
