@@ -24,6 +24,9 @@ pub const GROUP: &str = "kilonova.dev";
 /// The label by which an administrator puts a Kubernetes node in: its value must be `true`.
 pub const HYPERVISOR_LABEL: &str = "kilonova.dev/hypervisor";
 
+/// The label of every agent's heartbeat, by which the operator finds them.
+pub const HEARTBEAT_LABEL: &str = "kilonova.dev/heartbeat";
+
 /// The namespace that holds everything of one node: its guests, their seeds, its heartbeat.
 pub fn node_namespace(node: &str) -> String {
     format!("kilonova-node-{node}")

@@ -1,12 +1,142 @@
-//! `kilonova agent`.
+//! `kilonova agent`: connects to this node's libvirt and to its own namespace, and keeps the two in step.
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::Context as _;
+use kube::{Api, runtime::watcher};
+use tokio::sync::watch;
+use tracing::info;
+
+use crate::{
+    api::{hypervisor::VirtType, node_namespace},
+    cluster::{
+        Cache, Writer,
+        metrics::{self, ControllerMetrics},
+        probe,
+    },
+    node::{
+        controller::{self, MANAGER, host::Host, memory::Memory},
+        disks::Disks,
+        images::{ImageCache, Limits},
+        libvirt::{Libvirt, Settings},
+        metrics::{NodeMetrics, observer},
+    },
+};
+
 use super::Common;
+
 /// How the agent runs.
 #[derive(Debug, clap::Args)]
 pub struct AgentArguments {
     #[command(flatten)]
     pub(super) common: Common,
+    /// The name of the Kubernetes node that this is.
+    #[arg(long, env = "KILONOVA_NODE_NAME")]
+    node_name: String,
+    /// Where images, disks and seeds are kept.
+    #[arg(long, env = "KILONOVA_STATE_DIR", default_value = "/var/lib/kilonova")]
+    state_dir: PathBuf,
+    /// Where libvirt is.
+    #[arg(long, env = "KILONOVA_LIBVIRT_URI", default_value = "qemu:///system")]
+    libvirt_uri: String,
+    /// How guests run. `auto`: with the processor's help where that works.
+    #[arg(long, env = "KILONOVA_VIRT_TYPE", value_enum, default_value = "auto")]
+    virt_type: VirtTypeArgument,
 }
-/// Runs until it is asked to stop.
-pub async fn run(_arguments: AgentArguments) -> anyhow::Result<()> {
-    Ok(())
+
+/// How guests run.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum VirtTypeArgument {
+    /// With the processor's help where that works, else emulated.
+    Auto,
+    /// With the processor's help.
+    Kvm,
+    /// Emulated.
+    Qemu,
+}
+
+impl VirtTypeArgument {
+    fn demanded(self) -> Option<VirtType> {
+        match self {
+            Self::Auto => None,
+            Self::Kvm => Some(VirtType::Kvm),
+            Self::Qemu => Some(VirtType::Qemu),
+        }
+    }
+}
+
+/// Runs until it is asked to stop. Guests run on after that.
+pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
+    let AgentArguments {
+        common: Common {
+            listen,
+            log_format: _,
+        },
+        node_name,
+        state_dir,
+        libvirt_uri,
+        virt_type,
+    } = arguments;
+    let client = super::client().await?;
+    let namespace = node_namespace(&node_name);
+    let mut registry = metrics::registry();
+    let controller_metrics = ControllerMetrics::new(&mut registry);
+    let node_metrics = NodeMetrics::new(&mut registry);
+    let settings = Settings {
+        uri: libvirt_uri,
+        virt_type: virt_type.demanded(),
+        observer: observer(&mut registry),
+    };
+    let images = ImageCache::new(&state_dir, Limits::default()).with_context(|| {
+        format!(
+            "cannot use {} for images: choose another --state-dir",
+            state_dir.display()
+        )
+    })?;
+    let disks = Disks::new(&state_dir).with_context(|| {
+        format!(
+            "cannot use {} for disks: choose another --state-dir",
+            state_dir.display()
+        )
+    })?;
+    let (ready, readiness) = watch::channel(Some("reading the node's guests".to_owned()));
+    let mut page = tokio::spawn(probe::serve(listen, registry, readiness));
+
+    let work = async {
+        let mut stop = super::stop_signal()?;
+        let guests = Cache::start(
+            Api::namespaced(client.clone(), &namespace),
+            watcher::Config::default(),
+        );
+        let guests = tokio::select! {
+            guests = guests => guests,
+            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+        };
+        ready.send_replace(None);
+        info!(
+            node = node_name,
+            namespace,
+            guests = guests.all().len(),
+            "the agent starts"
+        );
+        let context = Arc::new(controller::Context {
+            node: node_name,
+            namespace,
+            state_dir,
+            guests,
+            writer: Writer::new(client, MANAGER),
+            driver: Libvirt::new(settings),
+            images,
+            disks,
+            memory: Memory::default(),
+            host: Host::default(),
+            metrics: node_metrics,
+        });
+        controller::run::all(context, controller_metrics, stop).await;
+        Ok(())
+    };
+    tokio::select! {
+        result = work => result,
+        served = &mut page => Ok(served??),
+    }
 }

@@ -55,7 +55,7 @@ struct Assumed {
 }
 
 /// By then a claim is in the server's status, or was given up: a request to the API server ends sooner.
-const ASSUMED_MAX: Duration = Duration::from_secs(60);
+const ASSUMED_MAX: Duration = Duration::from_mins(1);
 
 impl Scheduler {
     /// A scheduler that knows of nothing yet.

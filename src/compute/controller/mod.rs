@@ -11,8 +11,8 @@ use kube::{
 
 use crate::{
     api::{
-        HYPERVISOR_LABEL, flavor::Flavor, guest::Guest, hypervisor::Hypervisor, image::Image,
-        key_pair::KeyPair, server::Server, server_action::ServerAction,
+        HEARTBEAT_LABEL, HYPERVISOR_LABEL, flavor::Flavor, guest::Guest, hypervisor::Hypervisor,
+        image::Image, key_pair::KeyPair, server::Server, server_action::ServerAction,
     },
     cluster::{Cache, Writer, reporter::Reporter},
 };
@@ -29,9 +29,6 @@ pub mod server;
 
 /// The field manager of everything that the operator writes, but for what [`action`] hands to nodes.
 pub const MANAGER: &str = "kilonova-operator";
-
-/// The label of every heartbeat, by which the operator finds them.
-pub const HEARTBEAT_LABEL: &str = "kilonova.dev/heartbeat";
 
 /// What the controllers read.
 pub struct Caches {

@@ -160,9 +160,9 @@ async fn act(
             }
             Ok(None) => {}
             Err(error) => {
-                // A claim that was not written is no claim: the place goes back before anybody counts on it.
-                if matches!(step, Step::Hold | Step::Claim) && error.failure() != Failure::Conflict
-                {
+                // A claim that was refused is no claim: the place goes back. One whose answer was lost may stand.
+                let refused = matches!(error.failure(), Failure::Refused | Failure::NotFound);
+                if matches!(step, Step::Hold | Step::Claim) && refused {
                     ctx.scheduler.forget(&server);
                 }
                 return (server, Err(error));

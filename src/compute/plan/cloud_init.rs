@@ -3,6 +3,8 @@
 //! Names and keys come from users. They must never be pasted into YAML: everything goes through a JSON serializer,
 //! whose output is YAML too, so that no quote, newline or odd character can become anything but text.
 
+use std::fmt::Write as _;
+
 use serde_json::json;
 
 /// User data for a server that has none: cloud-init wants the document to be there.
@@ -48,7 +50,8 @@ fn escape_for_yaml(json: &str) -> String {
             | '\u{feff}'
             | '\u{fffe}'
             | '\u{ffff}' => {
-                yaml.push_str(&format!("\\u{:04x}", u32::from(character)));
+                // Writing to a string cannot fail.
+                let _ = write!(yaml, "\\u{:04x}", u32::from(character));
             }
             _ => yaml.push(character),
         }

@@ -330,7 +330,7 @@ mod tests {
                 |hypervisor| {
                     offers(hypervisor)
                         .cpu_models
-                        .retain(|model| model != "Nehalem")
+                        .retain(|model| model != "Nehalem");
                 },
                 Some(Filter::CpuModel),
             ),

@@ -7,16 +7,15 @@
 //! bindings ────────────┘                                 └────────────────────────────► Refusal, with reasons
 //! ```
 //!
-//! A [`View`] holds in memory what every host has and what is bound to it. One decision is one pass over the hosts
-//! in the order of their names: a host is dropped at the first [`Filter`] that refuses it, and weighed by every
-//! [`Weigher`] otherwise. The *least* weight wins, as in "least cost": a weight says how full a host would be with
-//! the server on it. Of equal weights the first name wins, so equal views give equal answers on every machine;
-//! that is also why there are only integers here.
+//! A [`View`] holds in memory what every host has and what is bound to it. A decision is the host of least weight
+//! among those that no [`Filter`] refuses. *Least*, as in "least cost": the [`Weigher`]s say how full a host would
+//! be with the server on it. Of equal weights the first name wins, so equal views give equal answers on every
+//! machine; that is also why there are only integers here. When no host is left, each is counted at the first
+//! filter that refuses it, and the [`Refusal`] says so.
 //!
 //! This module must never wait, read a clock, throw dice, log, or know a client. It claims nothing either: a
-//! placement becomes true when its caller has written it to the Server's status. Until that write is answered,
-//! the view counts it (see [`View::place_and_assume`]), and a caller whose write fails takes it back with
-//! [`View::forget`].
+//! placement becomes true when its caller has written it to the Server's status. From the decision on the view
+//! counts it (see [`View::place_and_assume`]); a caller whose write was refused takes it back with [`View::forget`].
 
 mod view;
 

@@ -16,7 +16,7 @@ use crate::{
     compute::plan::needs::Needs,
 };
 
-/// How many hosts each filter refused. Counts without allocating, since most decisions never need the words.
+/// How many hosts each filter refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     counts: [u32; Filter::ALL.len()],

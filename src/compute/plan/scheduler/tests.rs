@@ -9,7 +9,7 @@ use super::{
 use crate::{
     api::{
         flavor::{Firmware, Machine},
-        hypervisor::Hypervisor,
+        hypervisor::{Hypervisor, Offers},
         value::Size,
     },
     compute::plan::needs::Needs,
@@ -210,7 +210,7 @@ mod saying_why {
     use super::*;
 
     /// What a server hears that finds these hosts.
-    fn message(wish: &Wish, hosts: Vec<Hypervisor>) -> String {
+    fn message(wish: &Wish, hosts: &[Hypervisor]) -> String {
         let mut view = View::default();
         for (index, hypervisor) in hosts.iter().enumerate() {
             view.set_host(&format!("n{index}"), Host::from_hypervisor(hypervisor));
@@ -234,7 +234,7 @@ mod saying_why {
     #[test]
     fn without_hosts() {
         assert_eq!(
-            message(&Wish::of(MEDIUM), vec![]),
+            message(&Wish::of(MEDIUM), &[]),
             "there is no hypervisor yet: label a node with kilonova.dev/hypervisor=true"
         );
     }
@@ -244,7 +244,7 @@ mod saying_why {
         let small = |memory| hypervisor(8, memory, Size::gib(100));
         let hosts = vec![small(Size::gib(1)), unready(), small(Size::mib(512))];
         assert_eq!(
-            message(&Wish::of(MEDIUM), hosts),
+            message(&Wish::of(MEDIUM), &hosts),
             "no hypervisor can take it: of 3, 1 is not ready, 2 have less than the 4Gi of memory it needs \
              (the most that one server may have: 1Gi)"
         );
@@ -318,136 +318,114 @@ mod saying_why {
         );
     }
 
+    fn closed() -> Hypervisor {
+        changed(|hypervisor| hypervisor.spec.schedulable = false)
+    }
+
+    fn usual() -> Hypervisor {
+        changed(|_| ())
+    }
+
+    fn bare() -> Hypervisor {
+        changed(|hypervisor| {
+            let status = hypervisor.status.get_or_insert_default();
+            status.offers = Some(Offers {
+                machines: vec![Machine::Q35],
+                ..Offers::default()
+            });
+        })
+    }
+
+    fn needing(change: impl FnOnce(&mut Needs)) -> Wish {
+        let mut wish = Wish::of(MEDIUM);
+        change(&mut wish.needs);
+        wish
+    }
+
+    fn sized(vcpus: u16, memory_gib: u64, disk_gib: u64) -> Wish {
+        Wish::of(Resources {
+            vcpus,
+            memory: Size::gib(memory_gib),
+            disk: Size::gib(disk_gib),
+        })
+    }
+
+    /// What a server hears of one such host, and of two.
+    fn check(wish: &Wish, hypervisor: fn() -> Hypervisor, one: &str, two: &str) {
+        assert_eq!(
+            message(wish, &[hypervisor()]),
+            format!("no hypervisor can take it: the only one {one}")
+        );
+        assert_eq!(
+            message(wish, &[hypervisor(), hypervisor()]),
+            format!("no hypervisor can take it: of 2, 2 {two}")
+        );
+    }
+
     #[test]
-    fn of_every_filter_for_one_host_and_for_two() {
-        let closed = || changed(|hypervisor| hypervisor.spec.schedulable = false);
-        let bare = || {
-            changed(|hypervisor| {
-                let status = hypervisor.status.get_or_insert_default();
-                let offers = status.offers.get_or_insert_default();
-                offers.machines = vec![Machine::Q35];
-                offers.uefi = false;
-                offers.secure_boot = false;
-                offers.tpm = false;
-            })
-        };
-        let usual = || changed(|_| ());
-        let needs = |needs| Wish {
-            needs,
-            ..Wish::of(MEDIUM)
-        };
-        let sized = |vcpus, memory, disk| {
-            Wish::of(Resources {
-                vcpus,
-                memory: Size::gib(memory),
-                disk: Size::gib(disk),
-            })
-        };
-        let aarch64 = Needs {
-            architecture: Some("aarch64".to_owned()),
-            ..Needs::default()
-        };
-        let selector = Wish {
+    fn what_a_host_is_not() {
+        let plain = Wish::of(MEDIUM);
+        check(&plain, closed, "is not schedulable", "are not schedulable");
+        check(&plain, unready, "is not ready", "are not ready");
+        check(
+            &needing(|needs| needs.architecture = Some("aarch64".to_owned())),
+            usual,
+            "is not of the architecture aarch64",
+            "are not of the architecture aarch64",
+        );
+        let selective = Wish {
             node_selector: labels(&[("gpu", "yes"), ("zone", "b")]),
             ..Wish::of(MEDIUM)
         };
-        let pc = Needs {
-            machine: Machine::Pc,
-            ..Needs::default()
-        };
-        let uefi = Needs {
-            firmware: Firmware::Uefi,
-            ..Needs::default()
-        };
-        let secure_boot = Needs {
-            secure_boot: true,
-            ..Needs::default()
-        };
-        let tpm = Needs {
-            tpm: true,
-            ..Needs::default()
-        };
-        let cpu_model = Needs {
-            cpu_model: Some("EPYC-Rome".to_owned()),
-            ..Needs::default()
-        };
-        let cases: [(Wish, &dyn Fn() -> Hypervisor, &str, &str); 12] = [
+        check(
+            &selective,
+            usual,
+            "does not match its node selector (gpu=yes,zone=b)",
+            "do not match its node selector (gpu=yes,zone=b)",
+        );
+    }
+
+    #[test]
+    fn what_a_host_does_not_offer() {
+        let cases = [
             (
-                Wish::of(MEDIUM),
-                &closed,
-                "is not schedulable",
-                "are not schedulable",
-            ),
-            (Wish::of(MEDIUM), &unready, "is not ready", "are not ready"),
-            (
-                needs(aarch64),
-                &usual,
-                "is not of the architecture aarch64",
-                "are not of the architecture aarch64",
+                needing(|needs| needs.machine = Machine::Pc),
+                "the machine Pc",
             ),
             (
-                selector,
-                &usual,
-                "does not match its node selector (gpu=yes,zone=b)",
-                "do not match its node selector (gpu=yes,zone=b)",
+                needing(|needs| needs.firmware = Firmware::Uefi),
+                "the firmware Uefi",
             ),
+            (needing(|needs| needs.secure_boot = true), "Secure Boot"),
+            (needing(|needs| needs.tpm = true), "a TPM"),
             (
-                needs(pc),
-                &bare,
-                "does not offer the machine Pc",
-                "do not offer the machine Pc",
-            ),
-            (
-                needs(uefi),
-                &bare,
-                "does not offer the firmware Uefi",
-                "do not offer the firmware Uefi",
-            ),
-            (
-                needs(secure_boot),
-                &bare,
-                "does not offer Secure Boot",
-                "do not offer Secure Boot",
-            ),
-            (
-                needs(tpm),
-                &bare,
-                "does not offer a TPM",
-                "do not offer a TPM",
-            ),
-            (
-                needs(cpu_model),
-                &usual,
-                "does not offer the CPU model EPYC-Rome",
-                "do not offer the CPU model EPYC-Rome",
-            ),
-            (
-                sized(9, 1, 1),
-                &usual,
-                "has fewer than the 9 vCPUs it needs (the most that one server may have: 8)",
-                "have fewer than the 9 vCPUs it needs (the most that one server may have: 8)",
-            ),
-            (
-                sized(1, 17, 1),
-                &usual,
-                "has less than the 17Gi of memory it needs (the most that one server may have: 16Gi)",
-                "have less than the 17Gi of memory it needs (the most that one server may have: 16Gi)",
-            ),
-            (
-                sized(1, 1, 101),
-                &usual,
-                "has less than the 101Gi of disk it needs (the most that one server may have: 100Gi)",
-                "have less than the 101Gi of disk it needs (the most that one server may have: 100Gi)",
+                needing(|needs| needs.cpu_model = Some("EPYC-Rome".to_owned())),
+                "the CPU model EPYC-Rome",
             ),
         ];
-        for (wish, hypervisor, one, two) in cases {
-            assert_eq!(
-                message(&wish, vec![hypervisor()]),
-                format!("no hypervisor can take it: the only one {one}")
+        for (wish, missing) in cases {
+            let (one, two) = (
+                format!("does not offer {missing}"),
+                format!("do not offer {missing}"),
             );
-            assert_eq!(
-                message(&wish, vec![hypervisor(), hypervisor()]),
-                format!("no hypervisor can take it: of 2, 2 {two}")
+            check(&wish, bare, &one, &two);
+        }
+    }
+
+    #[test]
+    fn what_a_host_is_too_small_for() {
+        let cases = [
+            (sized(9, 1, 1), "fewer than the 9 vCPUs", "8"),
+            (sized(1, 17, 1), "less than the 17Gi of memory", "16Gi"),
+            (sized(1, 1, 101), "less than the 101Gi of disk", "100Gi"),
+        ];
+        for (wish, missing, most) in cases {
+            let rest = format!("{missing} it needs (the most that one server may have: {most})");
+            check(
+                &wish,
+                usual,
+                &format!("has {rest}"),
+                &format!("have {rest}"),
             );
         }
     }
@@ -477,6 +455,10 @@ mod any_history {
     }
 
     #[derive(Clone, Debug)]
+    #[allow(
+        clippy::struct_excessive_bools,
+        reason = "each is one toss of a coin for the generator"
+    )]
     struct Shape {
         vcpus: u16,
         memory_mib: u64,

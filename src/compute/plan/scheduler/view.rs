@@ -54,23 +54,19 @@ impl View {
     /// whose answer was lost, is safe even when the server had taken the last room.
     pub fn place(&self, request: &Request<'_>) -> Result<Placement, Refusal> {
         let demand = Amounts::taken(request.resources);
-        let own = self.bindings.get(request.uid);
-        let mut tally = Tally::default();
         let mut lightest: Option<(i64, &String)> = None;
-        for (name, node) in &self.nodes {
-            let Some(host) = &node.host else { continue };
-            let usage = match own {
-                Some(own) if own.node == *name => node.usage.without(own.taken),
-                Some(_) | None => node.usage,
-            };
-            let candidate = Candidate { host, usage };
-            if let Some(filter) = Filter::first_to_refuse(request, &demand, &candidate) {
-                tally.count(filter, &candidate);
+        let mut tally = Tally::default();
+        for (name, candidate) in self.candidates(request.uid) {
+            // Weighing is cheaper than asking every filter, and few hosts are lighter than the lightest so far: the
+            // filters are asked only of hosts that would win. Until one has won, that is all of them, and so the
+            // tally is complete whenever it is needed.
+            let weight = self.weights.weigh(&demand, &candidate);
+            if lightest.is_some_and(|(least, _)| weight >= least) {
                 continue;
             }
-            let weight = self.weights.weigh(&demand, &candidate);
-            if lightest.is_none_or(|(least, _)| weight < least) {
-                lightest = Some((weight, name));
+            match Filter::first_to_refuse(request, &demand, &candidate) {
+                Some(filter) => tally.count(filter, &candidate),
+                None => lightest = Some((weight, name)),
             }
         }
         match lightest {
@@ -81,7 +77,8 @@ impl View {
 
     /// Where the server should go; from now on it is counted there.
     ///
-    /// The caller then writes the claim, and calls [`Self::forget`] when that fails.
+    /// The caller then writes the claim, and calls [`Self::forget`] when that was refused. A write without answer may
+    /// still have landed: it stays counted until the Server has been read again.
     pub fn place_and_assume(&mut self, request: &Request<'_>) -> Result<Placement, Refusal> {
         let placement = self.place(request)?;
         self.bind(request.uid, &placement.node, request.resources);
@@ -171,6 +168,19 @@ impl View {
             .get(node)
             .map(|node| node.usage)
             .unwrap_or_default()
+    }
+
+    /// Every host by name, with what it carries apart from the server that asks.
+    fn candidates(&self, uid: &str) -> impl Iterator<Item = (&String, Candidate<'_>)> {
+        let own = self.bindings.get(uid);
+        self.nodes.iter().filter_map(move |(name, node)| {
+            let host = node.host.as_ref()?;
+            let usage = match own {
+                Some(own) if own.node == *name => node.usage.without(own.taken),
+                Some(_) | None => node.usage,
+            };
+            Some((name, Candidate { host, usage }))
+        })
     }
 
     /// A node that has neither a host nor a server is not worth remembering.

@@ -1,0 +1,140 @@
+//! Tells the operator what this host is: capacity, offers, versions, images, and whether libvirt answers.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use kube::Api;
+use tokio::sync::{RwLock, mpsc, watch};
+use tracing::{info, warn};
+
+use crate::{
+    api::{
+        hypervisor::{Hypervisor, HypervisorStatus},
+        value::Size,
+    },
+    cluster::{Error, Result, telemetry, writer::Claim},
+    node::{
+        driver::Driver,
+        plan::{capabilities::HostFacts, host},
+    },
+};
+
+use super::Context;
+
+/// How often the host is looked at although nothing was announced.
+const EVERY: Duration = Duration::from_mins(1);
+
+/// The least time between two reports, so that downloads don't make a stream of writes.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How soon a report that failed is tried again.
+const AFTER_FAILURE: Duration = Duration::from_secs(3);
+
+/// What the hypervisor said of the host last.
+#[derive(Default)]
+pub struct Host(RwLock<Option<Arc<HostFacts>>>);
+
+impl Host {
+    /// What the host is. Asks the hypervisor once and remembers; `None` while it does not answer.
+    pub async fn facts<D: Driver>(&self, driver: &D) -> Option<Arc<HostFacts>> {
+        if let Some(facts) = &*self.0.read().await {
+            return Some(Arc::clone(facts));
+        }
+        self.ask(driver).await.ok()
+    }
+
+    async fn ask<D: Driver>(&self, driver: &D) -> std::result::Result<Arc<HostFacts>, String> {
+        let facts = driver
+            .host()
+            .await
+            .map(Arc::new)
+            .map_err(|error| telemetry::chain(&error))?;
+        *self.0.write().await = Some(Arc::clone(&facts));
+        Ok(facts)
+    }
+}
+
+/// Reports at the start, whenever `news` says that something changed, and now and then, until `stop` says true.
+pub async fn keep_reporting<D: Driver>(
+    ctx: Arc<Context<D>>,
+    mut news: mpsc::Receiver<()>,
+    mut stop: watch::Receiver<bool>,
+) {
+    loop {
+        let wait = match report(&ctx).await {
+            Ok(()) => EVERY,
+            Err(error) => {
+                warn!(
+                    error = telemetry::chain(&error),
+                    "the host could not be reported; it is tried again"
+                );
+                AFTER_FAILURE
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            Some(()) = news.recv() => tokio::time::sleep(PAUSE).await,
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        while news.try_recv().is_ok() {}
+    }
+}
+
+async fn report<D: Driver>(ctx: &Context<D>) -> Result<()> {
+    let api = Api::<Hypervisor>::all(ctx.client());
+    let subject = || format!("Hypervisor {}", ctx.node);
+    let hypervisor = api
+        .get(&ctx.node)
+        .await
+        .map_err(|error| Error::new("read", subject(), error))?;
+    let before = hypervisor.status.clone().unwrap_or_default();
+    let facts = ctx
+        .host
+        .ask(&ctx.driver)
+        .await
+        .map(|facts| (*facts).clone());
+    let observed = host::Observed {
+        facts,
+        disk: disk(&ctx.state_dir),
+        kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease")
+            .unwrap_or_default()
+            .trim()
+            .to_owned(),
+        images: ctx.images.list(),
+    };
+    let status = host::report(&before, observed, Timestamp::now());
+    if same(&before, &status) {
+        return Ok(());
+    }
+    info!("the host's report has changed");
+    ctx.writer
+        .apply_status(&hypervisor, &status, Claim::Shared)
+        .await
+        .map(drop)
+}
+
+/// Whether the agent's part of the status is what it says already: the rest is the operator's.
+fn same(before: &HypervisorStatus, ours: &HypervisorStatus) -> bool {
+    let others = |status: &HypervisorStatus| HypervisorStatus {
+        observed_generation: None,
+        conditions: status
+            .conditions
+            .iter()
+            .filter(|condition| condition.type_ != "Ready")
+            .cloned()
+            .collect(),
+        ..status.clone()
+    };
+    others(before) == others(ours)
+}
+
+/// Size of the file system that holds guests; nothing if that cannot be told, so that nothing is promised.
+fn disk(state_dir: &Path) -> Size {
+    match rustix::fs::statvfs(state_dir) {
+        Ok(stat) => Size::bytes(stat.f_blocks.saturating_mul(stat.f_frsize)),
+        Err(error) => {
+            warn!(path = %state_dir.display(), %error, "the size of the file system cannot be told");
+            Size::bytes(0)
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The agent's controllers: guests, the node's own report, its heartbeat, and what nobody wants any more.
+
+use std::path::PathBuf;
+
+use kube::Client;
+
+use crate::{
+    api::guest::Guest,
+    cluster::{Cache, Writer},
+};
+
+use super::{disks::Disks, driver::Driver, images::ImageCache, metrics::NodeMetrics};
+
+pub mod guest;
+pub mod heartbeat;
+pub mod host;
+pub mod memory;
+pub mod run;
+pub mod steps;
+pub mod sweep;
+
+/// The field manager of everything that the agent writes.
+pub const MANAGER: &str = "kilonova-agent";
+
+/// What every controller of this room works with.
+pub struct Context<D> {
+    /// The node's name.
+    pub node: String,
+    /// The namespace that holds everything of this node.
+    pub namespace: String,
+    /// Where images, disks and seeds are.
+    pub state_dir: PathBuf,
+    /// The node's guests.
+    pub guests: Cache<Guest>,
+    /// Who writes.
+    pub writer: Writer,
+    /// The hypervisor.
+    pub driver: D,
+    /// The image cache.
+    pub images: ImageCache,
+    /// The guests' folders.
+    pub disks: Disks,
+    /// What this process remembers of each guest.
+    pub memory: memory::Memory,
+    /// What the host is, once the hypervisor has said it.
+    pub host: host::Host,
+    /// What is counted.
+    pub metrics: NodeMetrics,
+}
+
+impl<D: Driver> Context<D> {
+    /// The client, for reads.
+    pub fn client(&self) -> Client {
+        self.writer.client()
+    }
+}

@@ -1,0 +1,114 @@
+//! Does what was decided, step by step. Holds no opinion: every branch here is one step.
+
+use crate::{
+    cluster::telemetry,
+    node::{
+        disks::DiskError,
+        driver::{Driver, DriverError, Failure},
+        images::Presence,
+        plan::{
+            decide::Step,
+            report::{Progress, StepFailure},
+        },
+        seed::{self, SeedError},
+    },
+};
+
+use super::{
+    Context,
+    guest::{Work, release},
+};
+
+/// What a step could not do.
+#[derive(Debug, thiserror::Error)]
+enum StepError {
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    #[error(transparent)]
+    Seed(#[from] SeedError),
+    #[error(transparent)]
+    Cluster(#[from] crate::cluster::Error),
+    #[error("could not {0}: what it needs is not there yet")]
+    NotReady(&'static str),
+}
+
+/// Does the steps in their order and stops at the first that fails.
+pub(super) async fn act<D: Driver>(ctx: &Context<D>, work: &Work, steps: &[Step]) -> Progress {
+    let mut progress = Progress::default();
+    for step in steps {
+        match take(ctx, work, *step).await {
+            Ok(()) => progress.done.push(*step),
+            Err(error) => {
+                let message = telemetry::chain(&error);
+                tracing::warn!(?step, error = message, "a step failed");
+                let hopeless = matches!(
+                    &error,
+                    StepError::Driver(DriverError {
+                        kind: Failure::GiveUp,
+                        ..
+                    })
+                );
+                progress.failure = Some(StepFailure {
+                    step: *step,
+                    hopeless,
+                    message,
+                });
+                break;
+            }
+        }
+    }
+    progress
+}
+
+async fn take<D: Driver>(ctx: &Context<D>, work: &Work, step: Step) -> Result<(), StepError> {
+    let (driver, id) = (&ctx.driver, work.id);
+    tracing::info!(guest = %id, server = %work.server(), ?step, "doing");
+    match step {
+        Step::MakeDisk => make_disk(work).await?,
+        Step::WriteSeed => {
+            let documents = work
+                .documents
+                .as_ref()
+                .ok_or(StepError::NotReady("write the seed"))?;
+            work.folder.create()?;
+            seed::write(&work.folder, documents).await?;
+        }
+        Step::Define => driver.define(id, &work.xml).await?,
+        Step::Start | Step::Restart => driver.start(id).await?,
+        Step::AskShutdown => driver.ask_shutdown(id).await?,
+        Step::Destroy => driver.destroy(id).await?,
+        Step::Pause => driver.pause(id).await?,
+        Step::Resume => driver.resume(id).await?,
+        Step::Suspend => driver.suspend_to_disk(id).await?,
+        Step::AskReboot => driver.ask_reboot(id).await?,
+        Step::Reset => driver.reset(id).await?,
+        Step::Nmi => driver.nmi(id).await?,
+        Step::DiscardSaved => driver.discard_saved(id).await?,
+        Step::Undefine => driver.undefine(id).await?,
+        Step::RemoveFiles => work.folder.remove().await?,
+        Step::Release => release(ctx, &work.guest).await?,
+    }
+    Ok(())
+}
+
+async fn make_disk(work: &Work) -> Result<(), StepError> {
+    let Some(Presence::Ready { path, .. }) = &work.image else {
+        return Err(StepError::NotReady("make the root disk"));
+    };
+    let disk = &work.guest.spec.root_disk;
+    work.folder.create()?;
+    work.folder
+        .create_root_disk(path, disk.image.format, disk.size)
+        .await?;
+    Ok(())
+}
+
+impl Work {
+    /// The server that this is, for logs: `project/name`.
+    fn server(&self) -> String {
+        let server = &self.guest.spec.server;
+        format!("{}/{}", server.namespace, server.name)
+    }
+}

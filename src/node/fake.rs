@@ -1,0 +1,392 @@
+//! A hypervisor in memory, for tests of what stands on `Driver`.
+//!
+//! Deterministic: nothing happens but what a test does, at once and in order. It keeps the contract of the trait as
+//! libvirt's driver does, the kinds of failures included.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard},
+};
+
+use serde::Deserialize;
+use tokio::sync::broadcast;
+
+use super::{
+    driver::{
+        DomainEvent, DomainId, DomainInfo, DomainState, Driver, DriverError, DriverEvent, Events,
+        Failure, Operation, PauseReason, StopReason, Subject,
+    },
+    plan::{capabilities::HostFacts, domain::Mark},
+};
+
+/// How many events a test may leave unheard.
+const EVENTS_MAX: usize = 1024;
+
+/// A hypervisor in memory.
+pub struct Fake {
+    state: Mutex<State>,
+    events: broadcast::Sender<DriverEvent>,
+    host: HostFacts,
+}
+
+#[derive(Default)]
+struct State {
+    domains: BTreeMap<DomainId, FakeDomain>,
+    calls: Vec<(Operation, Subject)>,
+    failures: Vec<(Operation, Failure)>,
+    unreachable: bool,
+}
+
+#[derive(Clone)]
+struct FakeDomain {
+    info: DomainInfo,
+    xml: String,
+    heeds_power_button: bool,
+}
+
+/// What the fake reads of a definition.
+#[derive(Deserialize)]
+struct Definition {
+    name: String,
+    uuid: String,
+    #[serde(default)]
+    metadata: Metadata,
+}
+
+#[derive(Deserialize, Default)]
+struct Metadata {
+    guest: Option<Mark>,
+}
+
+impl Fake {
+    /// An empty host.
+    pub fn new(host: HostFacts) -> Self {
+        Self {
+            state: Mutex::default(),
+            events: broadcast::Sender::new(EVENTS_MAX),
+            host,
+        }
+    }
+
+    /// Puts a domain there, as if it had always been there: somebody else's, for instance.
+    pub fn put(&self, info: DomainInfo) {
+        let domain = FakeDomain {
+            info,
+            xml: String::new(),
+            heeds_power_button: true,
+        };
+        self.state().domains.insert(domain.info.id, domain);
+    }
+
+    /// Lets the next call of this verb fail. Several are used up one by one.
+    pub fn fail_next(&self, operation: Operation, kind: Failure) {
+        self.state().failures.push((operation, kind));
+    }
+
+    /// Takes the hypervisor away, or brings it back.
+    pub fn set_reachable(&self, reachable: bool) {
+        self.state().unreachable = !reachable;
+        self.tell(if reachable {
+            DriverEvent::Connected
+        } else {
+            DriverEvent::Disconnected
+        });
+    }
+
+    /// Whether the guest powers off when asked; it does unless told otherwise.
+    pub fn heed_power_button(&self, id: DomainId, heeds: bool) {
+        self.change(id, |domain| domain.heeds_power_button = heeds);
+    }
+
+    /// The domain ends by itself.
+    pub fn stop(&self, id: DomainId, reason: StopReason) {
+        self.change(id, |domain| domain.stop(reason));
+        self.happened(id, DomainEvent::Stopped(reason));
+    }
+
+    /// What the domain's definition is.
+    pub fn xml(&self, id: DomainId) -> Option<String> {
+        let state = self.state();
+        state.domains.get(&id).map(|domain| domain.xml.clone())
+    }
+
+    /// Every call so far, failed ones included.
+    pub fn calls(&self) -> Vec<(Operation, Subject)> {
+        self.state().calls.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn tell(&self, event: DriverEvent) {
+        let _ = self.events.send(event);
+    }
+
+    fn happened(&self, id: DomainId, what: DomainEvent) {
+        self.tell(DriverEvent::Domain { id, what });
+    }
+
+    fn change(&self, id: DomainId, change: impl FnOnce(&mut FakeDomain)) {
+        change(self.state().domains.get_mut(&id).unwrap());
+    }
+
+    /// Notes a call, and fails it if it shall fail.
+    fn enter(&self, operation: Operation, subject: Subject) -> Result<(), DriverError> {
+        let mut state = self.state();
+        state.calls.push((operation, subject));
+        if state.unreachable {
+            return Err(error(
+                operation,
+                subject,
+                Failure::Unreachable,
+                "unreachable",
+            ));
+        }
+        let planned = state.failures.iter().position(|it| it.0 == operation);
+        match planned {
+            Some(index) => {
+                let (_, kind) = state.failures.remove(index);
+                Err(error(operation, subject, kind, "made to fail"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Runs a verb on a domain that must be there and ours, and tells what happened.
+    fn verb(
+        &self,
+        operation: Operation,
+        id: DomainId,
+        needs_process: bool,
+        act: impl FnOnce(&mut FakeDomain) -> Vec<DomainEvent>,
+    ) -> Result<(), DriverError> {
+        let subject = Subject::Domain(id);
+        self.enter(operation, subject)?;
+        let happened = {
+            let mut state = self.state();
+            let Some(domain) = state.domains.get_mut(&id) else {
+                return Err(error(operation, subject, Failure::Retry, "absent"));
+            };
+            if !domain.info.is_ours() {
+                return Err(error(operation, subject, Failure::GiveUp, "foreign"));
+            }
+            if needs_process && !domain.info.state.is_active() {
+                return Err(error(operation, subject, Failure::Retry, "off"));
+            }
+            act(domain)
+        };
+        for what in happened {
+            self.happened(id, what);
+        }
+        Ok(())
+    }
+
+    /// The same for a verb whose goal is reached when there is no domain.
+    fn verb_if_there(
+        &self,
+        operation: Operation,
+        id: DomainId,
+        act: impl FnOnce(&mut FakeDomain) -> Vec<DomainEvent>,
+    ) -> Result<(), DriverError> {
+        if self.state().domains.contains_key(&id) {
+            self.verb(operation, id, false, act)
+        } else {
+            self.enter(operation, Subject::Domain(id))
+        }
+    }
+}
+
+impl FakeDomain {
+    fn run(&mut self) {
+        self.info.state = DomainState::Running;
+        self.info.running_mark.clone_from(&self.info.mark);
+        self.info.has_managed_save = false;
+    }
+
+    fn stop(&mut self, reason: StopReason) {
+        self.info.state = DomainState::Shutoff(reason);
+        self.info.running_mark = None;
+    }
+
+    /// Moves to `state`, and tells `event` if it was not there already.
+    fn turn(&mut self, state: DomainState, event: DomainEvent) -> Vec<DomainEvent> {
+        if self.info.state == state {
+            return Vec::new();
+        }
+        self.info.state = state;
+        vec![event]
+    }
+}
+
+fn error(
+    operation: Operation,
+    subject: Subject,
+    kind: Failure,
+    why: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> DriverError {
+    DriverError {
+        operation,
+        subject,
+        kind,
+        source: why.into(),
+    }
+}
+
+impl Driver for Fake {
+    async fn list(&self) -> Result<Vec<DomainInfo>, DriverError> {
+        self.enter(Operation::List, Subject::Host)?;
+        let state = self.state();
+        let all = state.domains.values().map(|domain| &domain.info);
+        Ok(all.filter(|info| info.is_ours()).cloned().collect())
+    }
+
+    async fn find(&self, id: DomainId) -> Result<Option<DomainInfo>, DriverError> {
+        self.enter(Operation::Find, Subject::Domain(id))?;
+        let state = self.state();
+        Ok(state.domains.get(&id).map(|domain| domain.info.clone()))
+    }
+
+    async fn define(&self, id: DomainId, xml: &str) -> Result<(), DriverError> {
+        let subject = Subject::Domain(id);
+        self.enter(Operation::Define, subject)?;
+        let refuse = |why| error(Operation::Define, subject, Failure::GiveUp, why);
+        let read: Definition =
+            quick_xml::de::from_str(xml).map_err(|error| refuse(error.to_string()))?;
+        if read.uuid != id.to_string() {
+            return Err(refuse(format!("the definition is of {}", read.uuid)));
+        }
+        {
+            let mut state = self.state();
+            let domain = state.domains.entry(id).or_insert_with(|| FakeDomain {
+                info: DomainInfo {
+                    id,
+                    name: read.name,
+                    state: DomainState::Shutoff(StopReason::Unknown),
+                    has_managed_save: false,
+                    mark: read.metadata.guest.clone(),
+                    running_mark: None,
+                },
+                xml: String::new(),
+                heeds_power_button: true,
+            });
+            if !domain.info.is_ours() {
+                return Err(refuse("foreign".into()));
+            }
+            domain.info.mark = read.metadata.guest;
+            xml.clone_into(&mut domain.xml);
+        }
+        self.happened(id, DomainEvent::Defined);
+        Ok(())
+    }
+
+    async fn undefine(&self, id: DomainId) -> Result<(), DriverError> {
+        let mut active = false;
+        self.verb_if_there(Operation::Undefine, id, |domain| {
+            active = domain.info.state.is_active();
+            Vec::new()
+        })?;
+        if active {
+            let subject = Subject::Domain(id);
+            return Err(error(Operation::Undefine, subject, Failure::Retry, "on"));
+        }
+        if self.state().domains.remove(&id).is_some() {
+            self.happened(id, DomainEvent::Undefined);
+        }
+        Ok(())
+    }
+
+    async fn start(&self, id: DomainId) -> Result<(), DriverError> {
+        self.verb(Operation::Start, id, false, |domain| {
+            if domain.info.state.is_active() {
+                return Vec::new();
+            }
+            domain.run();
+            vec![DomainEvent::Started, DomainEvent::Resumed]
+        })
+    }
+
+    async fn ask_shutdown(&self, id: DomainId) -> Result<(), DriverError> {
+        self.verb(Operation::AskShutdown, id, false, |domain| {
+            if domain.info.state != DomainState::Running || !domain.heeds_power_button {
+                return Vec::new();
+            }
+            domain.stop(StopReason::Shutdown);
+            vec![
+                DomainEvent::ShuttingDown,
+                DomainEvent::Stopped(StopReason::Shutdown),
+            ]
+        })
+    }
+
+    async fn destroy(&self, id: DomainId) -> Result<(), DriverError> {
+        self.verb_if_there(Operation::Destroy, id, |domain| {
+            if !domain.info.state.is_active() {
+                return Vec::new();
+            }
+            domain.stop(StopReason::Destroyed);
+            vec![DomainEvent::Stopped(StopReason::Destroyed)]
+        })
+    }
+
+    async fn pause(&self, id: DomainId) -> Result<(), DriverError> {
+        self.verb(Operation::Pause, id, true, |domain| {
+            let paused = DomainState::Paused(PauseReason::User);
+            domain.turn(paused, DomainEvent::Paused(PauseReason::User))
+        })
+    }
+
+    async fn resume(&self, id: DomainId) -> Result<(), DriverError> {
+        self.verb(Operation::Resume, id, true, |domain| {
+            domain.turn(DomainState::Running, DomainEvent::Resumed)
+        })
+    }
+
+    async fn suspend_to_disk(&self, id: DomainId) -> Result<(), DriverError> {
+        let is_saved =
+            |domain: &FakeDomain| !domain.info.state.is_active() && domain.info.has_managed_save;
+        let saved = self.state().domains.get(&id).is_some_and(is_saved);
+        self.verb(Operation::SuspendToDisk, id, !saved, |domain| {
+            if saved {
+                return Vec::new();
+            }
+            domain.stop(StopReason::Saved);
+            domain.info.has_managed_save = true;
+            vec![DomainEvent::Stopped(StopReason::Saved)]
+        })
+    }
+
+    async fn discard_saved(&self, id: DomainId) -> Result<(), DriverError> {
+        self.verb_if_there(Operation::DiscardSaved, id, |domain| {
+            domain.info.has_managed_save = false;
+            Vec::new()
+        })
+    }
+
+    async fn ask_reboot(&self, id: DomainId) -> Result<(), DriverError> {
+        self.verb(Operation::AskReboot, id, true, |domain| {
+            if domain.heeds_power_button {
+                vec![DomainEvent::Rebooted]
+            } else {
+                Vec::new()
+            }
+        })
+    }
+
+    async fn reset(&self, id: DomainId) -> Result<(), DriverError> {
+        self.verb(Operation::Reset, id, true, |_| vec![DomainEvent::Rebooted])
+    }
+
+    async fn nmi(&self, id: DomainId) -> Result<(), DriverError> {
+        self.verb(Operation::Nmi, id, true, |_| Vec::new())
+    }
+
+    async fn host(&self) -> Result<HostFacts, DriverError> {
+        self.enter(Operation::Host, Subject::Host)?;
+        Ok(self.host.clone())
+    }
+
+    fn events(&self) -> Events {
+        Events::new(self.events.subscribe())
+    }
+}

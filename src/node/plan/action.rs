@@ -1,0 +1,209 @@
+//! What becomes of the one-off action in a guest's spec: begun at most once, and always concluded.
+//!
+//! That an action has begun is written down before it is done. An agent that finds one begun which it has not begun
+//! itself cannot know how far it came, and says so rather than do it again.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::{
+    api::{
+        condition::whole_seconds,
+        guest::{ActionRecord, Guest, GuestAction},
+        server::PowerState,
+        server_action::{ActionState, Verb},
+    },
+    node::driver::{DomainInfo, DomainState},
+};
+
+use super::decide::{Decision, Step, Waiting, elapsed, later, wait};
+
+/// What the agent's process remembers of a guest, and forgets when it ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recent {
+    /// How often in a row the guest ended soon after it was started.
+    pub failures: u32,
+    /// When it last ended.
+    pub ended_at: Option<Timestamp>,
+    /// When it last rebooted.
+    pub rebooted_at: Option<Timestamp>,
+    /// The action that this process has begun.
+    pub acting: Option<String>,
+}
+
+/// What becomes of an action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ActionPlan {
+    /// Write down that it has begun, then do the steps.
+    Begin {
+        /// Its id.
+        id: String,
+        /// What is done.
+        verb: Verb,
+    },
+    /// Do the steps, then write down how it ended.
+    Conclude {
+        /// Its id.
+        id: String,
+        /// Whether it was done.
+        done: bool,
+        /// How it ended.
+        message: String,
+    },
+}
+
+/// What to do about the guest's action; `None` when there is none, or it has ended.
+pub fn plan(
+    guest: &Guest,
+    domain: Option<&DomainInfo>,
+    recent: &Recent,
+    now: Timestamp,
+) -> Option<Decision> {
+    let action = guest.spec.action.as_ref()?;
+    let record = guest
+        .status
+        .as_ref()
+        .and_then(|status| status.action.as_ref());
+    let record = record.filter(|record| record.id == action.id);
+    match record {
+        Some(record) if record.state.is_final() => None,
+        Some(record) => Some(go_on(guest, action, record, domain, recent, now)),
+        None => Some(begin(guest, action, domain)),
+    }
+}
+
+fn begin(guest: &Guest, action: &GuestAction, domain: Option<&DomainInfo>) -> Decision {
+    let runs = domain.is_some_and(|domain| domain.state == DomainState::Running);
+    if guest.spec.power != PowerState::Running || !runs {
+        return conclude(
+            action,
+            false,
+            "the server does not run: set spec.powerState: Running and wait until it is Ready",
+        );
+    }
+    let (steps, again) = match action.verb {
+        Verb::SoftReboot => (vec![Step::AskReboot], Some(grace(guest))),
+        Verb::HardReboot => (vec![Step::Destroy, Step::Define, Step::Start], None),
+        Verb::Reset => (vec![Step::Reset], None),
+        Verb::Nmi => (vec![Step::Nmi], None),
+    };
+    let plan = ActionPlan::Begin {
+        id: action.id.clone(),
+        verb: action.verb,
+    };
+    Decision {
+        steps,
+        again,
+        action: Some(plan),
+        ..wait(Waiting::Nothing)
+    }
+}
+
+/// An action that is on record as begun: only a soft reboot takes longer than one run.
+fn go_on(
+    guest: &Guest,
+    action: &GuestAction,
+    record: &ActionRecord,
+    domain: Option<&DomainInfo>,
+    recent: &Recent,
+    now: Timestamp,
+) -> Decision {
+    if recent.acting.as_deref() != Some(&action.id) {
+        let message = "the node's agent was restarted in the middle of it: whether it took effect is not known";
+        return conclude(action, false, message);
+    }
+    if !domain.is_some_and(|domain| domain.state.is_active()) {
+        return conclude(action, false, "the guest ended instead");
+    }
+    let began = record.started_at.as_ref().map_or(now, |time| time.0);
+    // Recorded times are whole seconds; a reboot in the second in which it was asked for counts.
+    if recent.rebooted_at.is_some_and(|rebooted| rebooted >= began) {
+        return conclude(action, true, "the guest rebooted");
+    }
+    let left = grace(guest).saturating_sub(elapsed(began, now));
+    if left.is_zero() {
+        let message = format!(
+            "the guest did not reboot in {} s: it was cut off and started again",
+            grace(guest).as_secs()
+        );
+        let steps = vec![Step::Destroy, Step::Define, Step::Start];
+        return Decision {
+            steps,
+            ..conclude(action, true, message)
+        };
+    }
+    later(Waiting::Nothing, left)
+}
+
+fn conclude(action: &GuestAction, done: bool, message: impl Into<String>) -> Decision {
+    let plan = ActionPlan::Conclude {
+        id: action.id.clone(),
+        done,
+        message: message.into(),
+    };
+    Decision {
+        action: Some(plan),
+        again: Some(Duration::ZERO),
+        ..wait(Waiting::Nothing)
+    }
+}
+
+fn grace(guest: &Guest) -> Duration {
+    Duration::from_secs(guest.spec.shutdown_grace_seconds.into())
+}
+
+/// How an action stands once its steps were tried; `failure` is why one of them failed.
+pub fn record(
+    guest: &Guest,
+    plan: &ActionPlan,
+    failure: Option<String>,
+    now: Timestamp,
+) -> ActionRecord {
+    let time = || Some(Time(whole_seconds(now)));
+    let (ActionPlan::Begin { id, .. } | ActionPlan::Conclude { id, .. }) = plan;
+    let before = guest
+        .status
+        .as_ref()
+        .and_then(|status| status.action.clone())
+        .filter(|record| record.id == *id);
+    let started_at = before.and_then(|record| record.started_at).or_else(time);
+    let ended = |done: bool, message: String| ActionRecord {
+        id: id.clone(),
+        state: if done {
+            ActionState::Succeeded
+        } else {
+            ActionState::Failed
+        },
+        started_at: started_at.clone(),
+        finished_at: time(),
+        message: Some(message),
+    };
+    match (plan, failure) {
+        (_, Some(failure)) => ended(false, failure),
+        (ActionPlan::Conclude { done, message, .. }, None) => ended(*done, message.clone()),
+        (ActionPlan::Begin { verb, .. }, None) => match verb {
+            Verb::SoftReboot => ActionRecord {
+                message: Some("the guest was asked to reboot".to_owned()),
+                state: ActionState::Running,
+                finished_at: None,
+                ..ended(true, String::new())
+            },
+            Verb::HardReboot => ended(true, "the guest was cut off and started again".to_owned()),
+            Verb::Reset => ended(true, "the guest was reset".to_owned()),
+            Verb::Nmi => ended(true, "the guest got a non-maskable interrupt".to_owned()),
+        },
+    }
+}
+
+/// How an action stands while its steps are being done.
+pub fn begun(id: &str, now: Timestamp) -> ActionRecord {
+    ActionRecord {
+        id: id.to_owned(),
+        state: ActionState::Running,
+        started_at: Some(Time(whole_seconds(now))),
+        finished_at: None,
+        message: None,
+    }
+}

@@ -1,0 +1,12 @@
+//! What the agent decides. Pure: facts in, decisions with their reasons out.
+//!
+//! Nothing here may wait, read a clock, throw dice, log, or touch a client, a file or the environment.
+
+pub mod action;
+pub mod capabilities;
+pub mod decide;
+pub mod domain;
+pub mod host;
+pub mod image_format;
+pub mod report;
+pub mod seed;
