@@ -363,16 +363,6 @@ impl Driver for Fake {
         })
     }
 
-    async fn ask_reboot(&self, id: DomainId) -> Result<(), DriverError> {
-        self.verb(Operation::AskReboot, id, true, |domain| {
-            if domain.heeds_power_button {
-                vec![DomainEvent::Rebooted]
-            } else {
-                Vec::new()
-            }
-        })
-    }
-
     async fn reset(&self, id: DomainId) -> Result<(), DriverError> {
         self.verb(Operation::Reset, id, true, |_| vec![DomainEvent::Rebooted])
     }
@@ -388,5 +378,56 @@ impl Driver for Fake {
 
     fn events(&self) -> Events {
         Events::new(self.events.subscribe())
+    }
+}
+
+mod tests {
+    use crate::node::plan::capabilities::Host;
+
+    use super::*;
+
+    const ID: &str = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";
+
+    fn fake() -> Fake {
+        Fake::new(HostFacts {
+            host: Host {
+                architecture: "x86_64".into(),
+                cpu: crate::api::hypervisor::HostCpu::default(),
+                numa: Vec::new(),
+                vcpus: 1,
+                memory: crate::api::value::Size::gib(1),
+                virt_types: vec![crate::api::hypervisor::VirtType::Qemu],
+                machines: Vec::new(),
+            },
+            virt_type: crate::api::hypervisor::VirtType::Qemu,
+            offers: crate::api::hypervisor::Offers::default(),
+            libvirt_version: "9.0.0".into(),
+            qemu_version: "7.2.22".into(),
+        })
+    }
+
+    #[tokio::test]
+    async fn it_reads_our_mark_as_libvirt_does() {
+        let (fake, id) = (fake(), ID.parse().unwrap());
+        let xml = include_str!("../../tests/golden/domain/bios-q35.xml");
+        fake.define(id, xml).await.unwrap();
+        fake.start(id).await.unwrap();
+        let info = fake.find(id).await.unwrap().unwrap();
+        assert_eq!(info.mark.as_ref().map(|mark| mark.epoch), Some(1));
+        assert_eq!(info.running_mark, info.mark);
+        assert_eq!(fake.list().await.unwrap(), [info]);
+    }
+
+    #[tokio::test]
+    async fn it_fails_as_told_and_then_works() {
+        let (fake, id) = (fake(), ID.parse().unwrap());
+        fake.fail_next(Operation::Destroy, Failure::GiveUp);
+        let failed = fake.destroy(id).await.unwrap_err();
+        assert_eq!(failed.kind, Failure::GiveUp);
+        assert_eq!(failed.to_string(), format!("could not destroy domain {ID}"));
+        fake.destroy(id).await.unwrap();
+        fake.set_reachable(false);
+        let unknown = fake.find(id).await.unwrap_err();
+        assert_eq!(unknown.kind, Failure::Unreachable);
     }
 }

@@ -34,11 +34,8 @@ use crate::{
 
 use super::{Context, steps};
 
-/// How soon to try again after a step failed in a way that may pass.
-const AFTER_FAILURE: Duration = Duration::from_secs(2);
-
-/// How soon to try again after a step failed in a way that will not pass by itself.
-const AFTER_HOPELESS: Duration = Duration::from_mins(1);
+/// How soon to ask a hypervisor again that did not answer: it is usually announced sooner.
+const AFTER_SILENCE: Duration = Duration::from_secs(2);
 
 /// Reconciles guests.
 pub struct GuestController<D>(pub Arc<Context<D>>);
@@ -61,15 +58,21 @@ impl<D: Driver> Reconciler for GuestController<D> {
     async fn reconcile(&self, guest: Arc<Guest>) -> Result<Action> {
         let ctx = &*self.0;
         let guest = ctx.guests.freshest(guest);
+        let (uid, generation) = (guest.name_any(), guest.metadata.generation);
+        if let Some(left) = ctx.memory.pause(&uid, generation) {
+            return Ok(Action::requeue(left));
+        }
         let Some(work) = prepare(ctx, guest).await? else {
-            return Ok(Action::requeue(AFTER_FAILURE));
+            return Ok(Action::requeue(AFTER_SILENCE));
         };
         let observed = gather(ctx, &work).await;
         let decision = decide::decide(&work.guest, &observed, Timestamp::now());
         let work = announce(ctx, work, &decision).await?;
         let progress = steps::act(ctx, &work, &decision.steps).await;
+        ctx.memory
+            .tried(&uid, generation, progress.failure.is_some());
         if progress.done.contains(&Step::Release) {
-            ctx.memory.forget(&work.guest.name_any());
+            ctx.memory.forget(&uid);
             return Ok(Action::await_change());
         }
         let after = if decision.steps.is_empty() {
@@ -78,7 +81,10 @@ impl<D: Driver> Reconciler for GuestController<D> {
             sight(ctx, work.id).await
         };
         say(ctx, &work, &decision, &progress, &after).await?;
-        Ok(Action::requeue(next(&decision, &progress)))
+        let again = next(&decision);
+        Ok(Action::requeue(
+            ctx.memory.pause(&uid, generation).unwrap_or(again),
+        ))
     }
 }
 
@@ -238,12 +244,10 @@ pub(super) async fn release<D: Driver>(ctx: &Context<D>, guest: &Guest) -> Resul
 }
 
 /// When to look again although nothing has been announced.
-fn next(decision: &Decision, progress: &Progress) -> Duration {
-    match (&progress.failure, decision.again) {
-        (Some(failure), _) if failure.hopeless => AFTER_HOPELESS,
-        (Some(_), _) => AFTER_FAILURE,
-        (None, Some(again)) => again,
-        (None, None) if matches!(decision.waiting, Waiting::Hypervisor(_)) => AFTER_FAILURE,
-        (None, None) => SLOW_RESYNC,
+fn next(decision: &Decision) -> Duration {
+    match (&decision.waiting, decision.again) {
+        (_, Some(again)) => again,
+        (Waiting::Hypervisor(_), None) => AFTER_SILENCE,
+        (_, None) => SLOW_RESYNC,
     }
 }

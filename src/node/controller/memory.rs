@@ -1,5 +1,5 @@
 //! What the agent remembers of guests between runs, and may forget: how often they failed in a row, when they last
-//! ended or rebooted, which action this process began.
+//! ended, which action this process began.
 //!
 //! Nothing here may be needed for a correct decision after a restart of the agent.
 
@@ -10,11 +10,18 @@ use std::{
 };
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use crate::node::{
-    driver::DomainEvent,
+    driver::{DomainEvent, StopReason},
     plan::{action::Recent, decide},
 };
+
+/// How long a guest is left alone after a step failed: so long at first, twice as long after each further failure.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+
+/// How long a guest is left alone at most.
+const PAUSE_MAX: Duration = Duration::from_mins(1);
 
 /// What is remembered of every guest, by UID.
 #[derive(Default)]
@@ -24,6 +31,14 @@ pub struct Memory(Mutex<HashMap<String, Remembered>>);
 struct Remembered {
     recent: Recent,
     started_at: Option<Timestamp>,
+    trouble: Option<Trouble>,
+}
+
+/// A step failed; until the guest's owner asks for something else, it is tried again less and less often.
+struct Trouble {
+    generation: Option<i64>,
+    failures: u32,
+    last: Instant,
 }
 
 impl Memory {
@@ -38,20 +53,23 @@ impl Memory {
     /// Takes note of something that happened to a guest.
     pub fn note(&self, uid: &str, what: DomainEvent, now: Timestamp) {
         let mut memory = self.locked();
-        let Remembered { recent, started_at } = memory.entry(uid.to_owned()).or_default();
+        let Remembered {
+            recent,
+            started_at,
+            trouble: _,
+        } = memory.entry(uid.to_owned()).or_default();
         match what {
             DomainEvent::Started => *started_at = Some(now),
-            DomainEvent::Rebooted => recent.rebooted_at = Some(now),
-            DomainEvent::Stopped(_) => {
+            DomainEvent::Stopped(why) => {
                 let ran = started_at.take().map(|since| now.duration_since(since));
                 let ran = ran.and_then(|ran| Duration::try_from(ran).ok());
-                recent.failures = match ran {
-                    Some(ran) if decide::is_quick(ran) => recent.failures + 1,
-                    Some(_) | None => 0,
-                };
+                // A start that failed makes the event that it ended, and none that it began.
+                let quick = why == StopReason::Failed || ran.is_some_and(decide::is_quick);
+                recent.failures = if quick { recent.failures + 1 } else { 0 };
                 recent.ended_at = Some(now);
             }
-            DomainEvent::Defined
+            DomainEvent::Rebooted
+            | DomainEvent::Defined
             | DomainEvent::Undefined
             | DomainEvent::Paused(_)
             | DomainEvent::Resumed
@@ -59,6 +77,33 @@ impl Memory {
             | DomainEvent::Panicked
             | DomainEvent::IoError => {}
         }
+    }
+
+    /// Takes note of whether a step failed on the guest as it was asked for.
+    pub fn tried(&self, uid: &str, generation: Option<i64>, failed: bool) {
+        let mut memory = self.locked();
+        let trouble = &mut memory.entry(uid.to_owned()).or_default().trouble;
+        let before = trouble
+            .as_ref()
+            .filter(|trouble| trouble.generation == generation);
+        let failures = before.map_or(0, |trouble| trouble.failures) + 1;
+        *trouble = failed.then(|| Trouble {
+            generation,
+            failures,
+            last: Instant::now(),
+        });
+    }
+
+    /// How long the guest is left alone after failures: whatever triggers a run, and what failed writes a status that
+    /// does, must not make a loop.
+    pub fn pause(&self, uid: &str, generation: Option<i64>) -> Option<Duration> {
+        let memory = self.locked();
+        let trouble = memory.get(uid)?.trouble.as_ref()?;
+        let pause = PAUSE_MIN
+            .saturating_mul(1 << (trouble.failures - 1).min(16))
+            .min(PAUSE_MAX);
+        let left = pause.saturating_sub(trouble.last.elapsed());
+        (trouble.generation == generation && !left.is_zero()).then_some(left)
     }
 
     /// Takes note that this process begins an action.

@@ -82,7 +82,6 @@ async fn take<D: Driver>(ctx: &Context<D>, work: &Work, step: Step) -> Result<()
         Step::Pause => driver.pause(id).await?,
         Step::Resume => driver.resume(id).await?,
         Step::Suspend => driver.suspend_to_disk(id).await?,
-        Step::AskReboot => driver.ask_reboot(id).await?,
         Step::Reset => driver.reset(id).await?,
         Step::Nmi => driver.nmi(id).await?,
         Step::DiscardSaved => driver.discard_saved(id).await?,

@@ -50,6 +50,9 @@ pub trait Driver: Send + Sync + 'static {
     fn start(&self, id: DomainId) -> impl Future<Output = Result<(), DriverError>> + Send;
 
     /// Presses the power button. Returns at once; the guest may take its time, or not listen at all.
+    ///
+    /// There is no verb that asks for a reboot: libvirt's own (9.0) loses the guest where lockd locks disks, and reboots
+    /// a guest that ignored the button whenever that powers itself off later. Ask for the shutdown, then start.
     fn ask_shutdown(&self, id: DomainId) -> impl Future<Output = Result<(), DriverError>> + Send;
 
     /// Cuts the domain off. Its definition stays.
@@ -67,9 +70,6 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Throws saved memory away, so that the next `start` boots.
     fn discard_saved(&self, id: DomainId) -> impl Future<Output = Result<(), DriverError>> + Send;
-
-    /// Asks the guest to reboot, by the power button; the domain itself stays. Each call presses the button anew.
-    fn ask_reboot(&self, id: DomainId) -> impl Future<Output = Result<(), DriverError>> + Send;
 
     /// Presses the reset button. Each call presses it anew.
     fn reset(&self, id: DomainId) -> impl Future<Output = Result<(), DriverError>> + Send;

@@ -19,13 +19,13 @@ use super::{
 const READ_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// libvirt waits up to 30 s for another job on the same domain, and up to 15 s for a process to end.
-const ACT_TIME_MAX: Duration = Duration::from_secs(60);
+const ACT_TIME_MAX: Duration = Duration::from_mins(1);
 
 /// Saving and restoring move the guest's whole memory: 256 GiB at 500 MB/s take 9 minutes.
-const MOVE_TIME_MAX: Duration = Duration::from_secs(600);
+const MOVE_TIME_MAX: Duration = Duration::from_mins(10);
 
 /// A host's capabilities take QEMU being started and asked when nothing is cached yet.
-const HOST_TIME_MAX: Duration = Duration::from_secs(60);
+const HOST_TIME_MAX: Duration = Duration::from_mins(1);
 
 /// The hypervisor behind libvirt.
 pub struct Libvirt {
@@ -147,13 +147,6 @@ impl Driver for Libvirt {
     async fn discard_saved(&self, id: DomainId) -> Result<(), DriverError> {
         self.act(Operation::DiscardSaved, id, move |link| {
             verbs::discard_saved(link, id)
-        })
-        .await
-    }
-
-    async fn ask_reboot(&self, id: DomainId) -> Result<(), DriverError> {
-        self.act(Operation::AskReboot, id, move |link| {
-            verbs::ask_reboot(link, id)
         })
         .await
     }

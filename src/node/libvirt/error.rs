@@ -103,6 +103,13 @@ fn classify(error: &VirtError) -> Failure {
         ErrorNumber::NoSupport
         | ErrorNumber::InvalidArg
         | ErrorNumber::OsType
+        | ErrorNumber::NoName
+        | ErrorNumber::NoOs
+        | ErrorNumber::NoRoot
+        | ErrorNumber::NoKernel
+        | ErrorNumber::NoSource
+        | ErrorNumber::NoTarget
+        | ErrorNumber::NoDevice
         | ErrorNumber::XmlError
         | ErrorNumber::XmlDetail
         | ErrorNumber::DomExist

@@ -174,11 +174,6 @@ pub(super) fn discard_saved(link: &Link, id: DomainId) -> Result<(), CallError> 
     }
 }
 
-pub(super) fn ask_reboot(link: &Link, id: DomainId) -> Result<(), CallError> {
-    active(link, id)?.reboot(sys::VIR_DOMAIN_REBOOT_ACPI_POWER_BTN)?;
-    Ok(())
-}
-
 pub(super) fn reset(link: &Link, id: DomainId) -> Result<(), CallError> {
     active(link, id)?.reset()?;
     Ok(())

@@ -18,7 +18,7 @@ use crate::{
     node::driver::{DomainInfo, DomainState},
 };
 
-use super::decide::{Decision, Step, Waiting, elapsed, later, wait};
+use super::decide::{ASK_AGAIN, Decision, Step, Waiting, elapsed, later, wait};
 
 /// What the agent's process remembers of a guest, and forgets when it ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,8 +27,6 @@ pub struct Recent {
     pub failures: u32,
     /// When it last ended.
     pub ended_at: Option<Timestamp>,
-    /// When it last rebooted.
-    pub rebooted_at: Option<Timestamp>,
     /// The action that this process has begun.
     pub acting: Option<String>,
 }
@@ -84,7 +82,8 @@ fn begin(guest: &Guest, action: &GuestAction, domain: Option<&DomainInfo>) -> De
         );
     }
     let (steps, again) = match action.verb {
-        Verb::SoftReboot => (vec![Step::AskReboot], Some(grace(guest))),
+        // libvirt's own reboot loses the guest on hosts that lock disks, so the guest powers off and is started.
+        Verb::SoftReboot => (vec![Step::AskShutdown], Some(ASK_AGAIN.min(grace(guest)))),
         Verb::HardReboot => (vec![Step::Destroy, Step::Define, Step::Start], None),
         Verb::Reset => (vec![Step::Reset], None),
         Verb::Nmi => (vec![Step::Nmi], None),
@@ -115,17 +114,15 @@ fn go_on(
         return conclude(action, false, message);
     }
     if !domain.is_some_and(|domain| domain.state.is_active()) {
-        return conclude(action, false, "the guest ended instead");
+        let steps = vec![Step::Define, Step::Start];
+        let done = conclude(action, true, "the guest powered off and was started again");
+        return Decision { steps, ..done };
     }
     let began = record.started_at.as_ref().map_or(now, |time| time.0);
-    // Recorded times are whole seconds; a reboot in the second in which it was asked for counts.
-    if recent.rebooted_at.is_some_and(|rebooted| rebooted >= began) {
-        return conclude(action, true, "the guest rebooted");
-    }
     let left = grace(guest).saturating_sub(elapsed(began, now));
     if left.is_zero() {
         let message = format!(
-            "the guest did not reboot in {} s: it was cut off and started again",
+            "the guest did not power off in {} s: it was cut off and started again",
             grace(guest).as_secs()
         );
         let steps = vec![Step::Destroy, Step::Define, Step::Start];
@@ -134,7 +131,12 @@ fn go_on(
             ..conclude(action, true, message)
         };
     }
-    later(Waiting::Nothing, left)
+    // A guest that is still booting does not hear the button.
+    let again = ASK_AGAIN.min(left);
+    Decision {
+        steps: vec![Step::AskShutdown],
+        ..later(Waiting::Nothing, again)
+    }
 }
 
 fn conclude(action: &GuestAction, done: bool, message: impl Into<String>) -> Decision {
@@ -185,7 +187,7 @@ pub fn record(
         (ActionPlan::Conclude { done, message, .. }, None) => ended(*done, message.clone()),
         (ActionPlan::Begin { verb, .. }, None) => match verb {
             Verb::SoftReboot => ActionRecord {
-                message: Some("the guest was asked to reboot".to_owned()),
+                message: Some("the guest was asked to power off".to_owned()),
                 state: ActionState::Running,
                 finished_at: None,
                 ..ended(true, String::new())

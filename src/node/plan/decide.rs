@@ -40,7 +40,7 @@ const FORGIVEN: u32 = 3;
 const BACKOFF_MAX: Duration = Duration::from_mins(1);
 
 /// How often the power button is pressed again: a guest that is still booting does not hear it.
-const ASK_AGAIN: Duration = Duration::from_secs(5);
+pub(super) const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// How soon to look again at what passes by itself and may not be announced.
 const SOON: Duration = Duration::from_secs(1);
@@ -121,8 +121,6 @@ pub enum Step {
     Resume,
     /// Save its memory and end it.
     Suspend,
-    /// Ask the guest to reboot.
-    AskReboot,
     /// Press the reset button.
     Reset,
     /// Send a non-maskable interrupt.
@@ -306,11 +304,17 @@ fn off(
             act(steps)
         }
         PowerState::Running => {
-            if let Some(why) = ended(guest, domain) {
-                return after_end(guest, why, steps, &observed.recent, now);
-            }
-            steps.push(Step::Start);
-            act(steps)
+            let start = match ended(guest, domain) {
+                Some(why) if !again(guest.spec.restart_policy, why) => {
+                    return Decision {
+                        steps,
+                        ..wait(Waiting::Owner(why))
+                    };
+                }
+                Some(_) => Step::Restart,
+                None => Step::Start,
+            };
+            begin(start, steps, &observed.recent, now)
         }
     }
 }
@@ -356,7 +360,7 @@ fn until(presence: &Presence) -> Decision {
 fn ended(guest: &Guest, domain: Option<&DomainInfo>) -> Option<StopReason> {
     let status = guest.status.as_ref()?;
     let ran = matches!(status.power, Some(PowerState::Running | PowerState::Paused));
-    if !ran && !stays_ended(guest, status) {
+    if !ran && !rests(guest, status) {
         return None;
     }
     match domain?.state {
@@ -365,43 +369,35 @@ fn ended(guest: &Guest, domain: Option<&DomainInfo>) -> Option<StopReason> {
     }
 }
 
-/// Whether it was reported as ended for good, and its owner has not asked for anything since.
-fn stays_ended(guest: &Guest, status: &GuestStatus) -> bool {
+/// Whether it was reported as ended, for good or for a pause, and its owner has not asked for anything since.
+fn rests(guest: &Guest, status: &GuestStatus) -> bool {
     status.observed_generation == guest.metadata.generation
         && condition::find(&status.conditions, "Running")
-            .is_some_and(|running| running.reason == "Ended")
+            .is_some_and(|running| ["Ended", "RestartBackoff"].contains(&&*running.reason))
 }
 
-/// A guest that ended by itself is started again, or not.
-fn after_end(
-    guest: &Guest,
-    why: StopReason,
-    mut steps: Vec<Step>,
-    recent: &Recent,
-    now: Timestamp,
-) -> Decision {
-    let by_itself = why == StopReason::Shutdown;
-    let again = match guest.spec.restart_policy {
+/// Whether a guest that ended by itself is started again.
+fn again(policy: RestartPolicy, why: StopReason) -> bool {
+    match policy {
         RestartPolicy::Always => true,
-        RestartPolicy::OnFailure => !by_itself,
+        RestartPolicy::OnFailure => why != StopReason::Shutdown,
         RestartPolicy::Never => false,
-    };
-    if !again {
-        return Decision {
-            steps,
-            ..wait(Waiting::Owner(why))
-        };
     }
-    let pause = backoff(recent.failures);
-    let ran_until = recent.ended_at.unwrap_or(now);
-    let left = pause.saturating_sub(elapsed(ran_until, now));
+}
+
+/// Starts the guest, unless it has just failed too often.
+fn begin(start: Step, mut steps: Vec<Step>, recent: &Recent, now: Timestamp) -> Decision {
+    let since = recent
+        .ended_at
+        .map_or(Duration::MAX, |ended| elapsed(ended, now));
+    let left = backoff(recent.failures).saturating_sub(since);
     if !left.is_zero() {
         return Decision {
             steps,
             ..later(Waiting::Backoff(left), left)
         };
     }
-    steps.push(Step::Restart);
+    steps.push(start);
     act(steps)
 }
 

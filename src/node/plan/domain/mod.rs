@@ -23,7 +23,7 @@ mod tests;
 mod tpm;
 mod usb;
 
-use std::path::PathBuf;
+use std::{fmt::Write, path::PathBuf};
 
 use quick_xml::se::{SeError, Serializer};
 use serde::Serialize;
@@ -118,13 +118,9 @@ impl Domain {
     /// The mark that this domain bears: its epoch, and the digest of everything else in it.
     pub fn mark(&self) -> Result<Mark, DomainXmlError> {
         let unmarked = self.definition.to_xml()?;
-        let digest = Sha256::digest(unmarked.as_bytes())
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
         Ok(Mark {
             epoch: self.epoch,
-            digest,
+            digest: hex(&Sha256::digest(unmarked.as_bytes())),
         })
     }
 
@@ -175,6 +171,14 @@ impl Definition {
             }),
         }
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// An element that says something by being there.

@@ -1,0 +1,7 @@
+//! Every test that needs real parts, in one binary, so that one testbed serves them all.
+//!
+//! Each module opens with what it shows. Tests wait on conditions, never on time, and leave nothing behind; a test
+//! that cannot run on a machine fails and says why.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that fails should say where")]
+
+mod repository;
