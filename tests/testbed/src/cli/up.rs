@@ -1,0 +1,74 @@
+//! `devstack up`: the whole cloud, and a word about what to try next.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use testbed::{Progress, Testbed, examples, prepare};
+
+use super::{output, status};
+
+#[derive(Debug, Args)]
+pub struct Up {
+    /// How many hypervisor nodes. A testbed that has more keeps them.
+    #[arg(long, default_value_t = 2)]
+    nodes: u8,
+    /// Do not apply examples/quickstart.yaml.
+    #[arg(long)]
+    no_examples: bool,
+    /// A kilonova binary to run instead of building this workspace's.
+    #[arg(long, conflicts_with = "no_kilonova")]
+    kilonova: Option<PathBuf>,
+    /// Only the cluster and the nodes: no CRDs, operator or agents (run your own).
+    #[arg(long)]
+    no_kilonova: bool,
+    #[command(flatten)]
+    profile: super::Profile,
+}
+
+impl Up {
+    /// Makes the testbed run.
+    pub async fn run(self, name: &str) -> Result<()> {
+        let progress = Progress::new();
+        let mut builder = Testbed::builder(name)
+            .nodes(self.nodes)
+            .interruptible()
+            .progress(progress.clone());
+        if let Some(binary) = self.kilonova {
+            let context = || format!("there is no {}", binary.display());
+            builder = builder.kilonova(binary.canonicalize().with_context(context)?);
+        } else if !self.no_kilonova {
+            builder = builder.kilonova(prepare::prepare(self.profile.release, &progress).await?);
+        }
+        let testbed = builder.up().await?;
+        if !self.no_kilonova && !self.no_examples {
+            examples::apply(&testbed, &progress).await?;
+        }
+        status::print(&testbed, status::Format::Table)?;
+        output::line(what_next(&testbed));
+        Ok(())
+    }
+}
+
+fn what_next(testbed: &Testbed) -> String {
+    let name = testbed.name();
+    let flag = if name == "devstack" {
+        String::new()
+    } else {
+        format!(" --name {name}")
+    };
+    let kubectl = testbed.kubectl().display();
+    let kubeconfig = testbed.kubeconfig();
+    let kubeconfig = kubeconfig.display();
+    format!(
+        "\nTry next:\n  \
+         export KUBECONFIG={kubeconfig}\n  \
+         alias kubectl={kubectl}\n  \
+         kubectl get servers -A -o wide\n  \
+         kubectl get hypervisors\n  \
+         kubectl explain server.spec\n  \
+         cargo run -p devstack --{flag} exec n1 -- virsh list\n  \
+         cargo run -p devstack --{flag} logs operator -f\n  \
+         cargo run -p devstack --{flag} down"
+    )
+}

@@ -1,0 +1,60 @@
+//! Real clusters on one machine, for tests and for trying Kilonova out.
+//!
+//! [`Testbed`] is the way in: a control plane (etcd, kube-apiserver, kube-controller-manager), nodes (namespaces
+//! that look like hosts, each with its own libvirtd), and the `kilonova` binary as operator and agents.
+//!
+//! ```no_run
+//! # async fn test() -> anyhow::Result<()> {
+//! use testbed::{GuestImage, Testbed, unique_name};
+//!
+//! let testbed = Testbed::builder(unique_name("doc")).nodes(2).guarded().up().await?;
+//! let domains = testbed.node("n1")?.exec(["virsh", "list", "--all"]).await?;
+//! testbed.part("kube-apiserver")?.kill9().await?;
+//! testbed.part("kube-apiserver")?.start().await?;
+//! let image = testbed.image(GuestImage::Tiny).await?;
+//! println!("{domains} {}", image.url);
+//! testbed.down().await
+//! # }
+//! ```
+//!
+//! Everything of a testbed is on this machine, and everything of it that the machine has only once (addresses, link
+//! names, folders) follows from its slot or its name: testbeds run side by side. Never ends a process, or removes
+//! anything, that no testbed has made.
+
+pub mod examples;
+pub mod guardian;
+pub mod prepare;
+pub mod teardown;
+mod testbed;
+
+pub mod audit;
+mod cluster;
+mod control_plane;
+mod image_server;
+pub mod images;
+mod kilonova;
+mod node;
+
+mod kubernetes;
+mod packages;
+
+pub mod layout;
+mod lock;
+mod network;
+mod part;
+mod process;
+mod record;
+mod slot;
+
+mod command;
+pub mod progress;
+pub mod wait;
+
+pub use cluster::Cluster;
+pub use image_server::ServedImage;
+pub use node::Node;
+pub use part::Part;
+pub use process::ProcessId;
+pub use progress::Progress;
+pub use testbed::{Builder, GuestImage, Testbed, unique_name};
+pub use wait::{Seen, wait_for};

@@ -1,0 +1,233 @@
+//! Nodes: namespaces of this machine (network, mount, host name, processes, IPC, control groups) that look like hosts,
+//! each with its own libvirtd.
+//!
+//! ```text
+//!   this machine ── bridge ── cable ══ eth0 ┐ node n1: tini (PID 1)
+//!                                           ├ virtlogd, virtlockd, libvirtd ── guests
+//!                                           └ agent
+//! ```
+//!
+//! A node's first process holds everything: when it dies, the kernel ends all that runs in the node, and removes its
+//! mounts and its links. Nothing of a node is mounted in the machine's own namespace.
+
+mod files;
+mod group;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::command::run_line;
+use crate::layout::Layout;
+use crate::network::{link_exists, remove_link};
+use crate::part::{Part, Place, Spec, in_namespaces, run_in};
+use crate::process::children;
+use crate::record::write_file;
+use crate::slot::Slot;
+
+const INIT: &str = include_str!("init.sh");
+/// What each node runs, in this order; libvirtd uses the others.
+const DAEMONS: [&str; 3] = ["virtlogd", "virtlockd", "libvirtd"];
+const BOOT_DEADLINE: Duration = Duration::from_secs(30);
+/// A new libvirtd asks every QEMU for its capabilities first.
+const LIBVIRT_DEADLINE: Duration = Duration::from_mins(2);
+/// Folders that stay when a node is down, so that its logs and disks can be read then, too.
+const LASTING: [&str; 6] = [
+    "etc/libvirt",
+    "var/log",
+    "var/cache/libvirt",
+    "var/lib/libvirt",
+    "var/lib/swtpm-localca",
+    "var/lib/kilonova",
+];
+
+/// The name of the node of this number, counted from 1.
+pub fn node_name(number: u8) -> String {
+    format!("n{number}")
+}
+
+/// A handle on a node, which need not run.
+#[derive(Clone, Debug)]
+pub struct Node {
+    layout: Layout,
+    slot: Slot,
+    number: u8,
+    name: String,
+}
+
+impl Node {
+    /// The handle on a node of a testbed.
+    pub fn new(layout: &Layout, slot: Slot, number: u8) -> Self {
+        Self {
+            layout: layout.clone(),
+            slot,
+            number,
+            name: node_name(number),
+        }
+    }
+
+    /// Its name, which is also its host name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its address on the testbed's bridge.
+    pub fn address(&self) -> std::net::Ipv4Addr {
+        self.slot.node_address(self.number)
+    }
+
+    /// One of its parts, such as `agent` or `libvirtd`.
+    pub fn part(&self, name: &str) -> Part {
+        Part::new(&self.layout, &format!("{}/{name}", self.name))
+    }
+
+    /// Runs a command in the node and returns its standard output; any other end than success is an error.
+    pub async fn exec<S: Into<String>>(
+        &self,
+        words: impl IntoIterator<Item = S>,
+    ) -> Result<String> {
+        let words: Vec<String> = words.into_iter().map(Into::into).collect();
+        run_in(self.init()?, &words)
+            .await
+            .with_context(|| format!("on node {}", self.name))
+    }
+
+    /// A command in the node, for callers that want its exit code, or to talk to it.
+    pub fn command<S: Into<String>>(
+        &self,
+        words: impl IntoIterator<Item = S>,
+    ) -> Result<tokio::process::Command> {
+        let words: Vec<String> = words.into_iter().map(Into::into).collect();
+        Ok(in_namespaces(self.init()?, &words))
+    }
+
+    /// Where this machine finds a file that the node calls `inner`. What lies in folders that a node keeps over a
+    /// boot can be read while the node is down.
+    pub fn path_of(&self, inner: impl AsRef<Path>) -> PathBuf {
+        let inner = inner.as_ref();
+        let relative = inner.strip_prefix("/").unwrap_or(inner);
+        if LASTING.iter().any(|folder| relative.starts_with(folder)) {
+            return self.root().join(relative);
+        }
+        let init = self.init().unwrap_or_default();
+        Path::new("/proc")
+            .join(init.to_string())
+            .join("root")
+            .join(relative)
+    }
+
+    /// The node's first process, as this machine counts.
+    pub fn init(&self) -> Result<i32> {
+        let unshare = self.part("init").process();
+        unshare
+            .and_then(|process| children(process.pid).first().copied())
+            .with_context(|| format!("node {} does not run", self.name))
+    }
+
+    /// Where parts of this node run.
+    pub(crate) fn place(&self) -> Result<Place> {
+        Ok(Place::Node {
+            init: self.init()?,
+            group: group::path(&self.layout, &self.name),
+        })
+    }
+
+    /// Boots the node, plugs it in and starts its daemons; what runs already is left alone. `nodes` is the number of
+    /// nodes in the testbed: they know each other by name.
+    pub async fn ensure(&self, nodes: u8) -> Result<()> {
+        files::write(&self.root(), &self.name, self.number, nodes, self.slot)?;
+        self.boot()
+            .await
+            .with_context(|| format!("failed to boot node {}", self.name))?;
+        self.plug_in()
+            .await
+            .with_context(|| format!("failed to plug in node {}", self.name))?;
+        for daemon in DAEMONS {
+            let part = self.part(daemon);
+            let spec = Spec::host(part.name(), [format!("/usr/sbin/{daemon}")])
+                .configured_by(&files::configuration(&self.root(), daemon)?)
+                .at(self.place()?);
+            part.ensure(spec).await?;
+        }
+        let answers = async || {
+            self.exec(["virsh", "--connect", "qemu:///system", "uri"])
+                .await
+                .map(drop)
+        };
+        self.part("libvirtd")
+            .wait_ready(LIBVIRT_DEADLINE, answers)
+            .await
+    }
+
+    /// Takes the node's power away: every process of it, guests included, is gone at once.
+    pub async fn power_off(&self) -> Result<()> {
+        self.part("init").kill9().await?;
+        // The kernel removes the cable some time after; a new one needs its name.
+        remove_link(&self.slot.cable(self.number)).await?;
+        group::remove(&self.layout, &self.name).await
+    }
+
+    fn root(&self) -> PathBuf {
+        self.layout.node_root(&self.name)
+    }
+
+    async fn boot(&self) -> Result<()> {
+        let script = self.root().with_file_name("init.sh");
+        write_file(&script, INIT.as_bytes())?;
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
+        let place = match group::ensure(&self.layout, &self.name)? {
+            Some(group) => Place::Group(group),
+            None => Place::Host,
+        };
+        let flags = [
+            "--net", "--mount", "--uts", "--pid", "--ipc", "--cgroup", "--fork",
+        ];
+        let mut words = vec!["unshare".to_owned()];
+        words.extend(flags.map(str::to_owned));
+        // Should `unshare` die, the node dies with it: it is the process this testbed knows.
+        words.push("--kill-child".to_owned());
+        words.extend(
+            [script, self.name.clone().into(), self.root()].map(|word| word.display().to_string()),
+        );
+        let init = self.part("init");
+        init.ensure(Spec::host(init.name(), words).at(place))
+            .await?;
+        init.wait_ready(BOOT_DEADLINE, async || {
+            let booted = self.path_of("/run/devstack/booted");
+            std::fs::metadata(&booted)
+                .map(drop)
+                .context("its first process is not done with its mounts")
+        })
+        .await
+    }
+
+    /// Connects the node to the bridge. It gets no default route: nothing it sends leaves this machine.
+    async fn plug_in(&self) -> Result<()> {
+        let init = self.init()?;
+        let cable = self.slot.cable(self.number);
+        let has_eth0 = self.exec(["ip", "link", "show", "eth0"]).await.is_ok();
+        if !(has_eth0 && link_exists(&cable)) {
+            remove_link(&cable).await?;
+            run_line(&format!(
+                "ip link add {cable} type veth peer name eth0 netns {init}"
+            ))
+            .await?;
+        }
+        run_line(&format!(
+            "ip link set {cable} master {} up",
+            self.slot.bridge()
+        ))
+        .await?;
+        let address = format!("{}/{}", self.address(), Slot::PREFIX_LENGTH);
+        for line in [
+            "ip link set lo up",
+            &format!("ip address replace {address} dev eth0"),
+            "ip link set eth0 up",
+        ] {
+            self.exec(line.split_whitespace()).await?;
+        }
+        Ok(())
+    }
+}

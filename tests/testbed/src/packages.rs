@@ -1,0 +1,151 @@
+//! The Debian packages everything else stands on; installs those that are missing.
+//!
+//! Only installs, never upgrades or removes, and starts no service: nodes run their own daemons.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::{command, output, tail};
+use crate::images;
+use crate::layout;
+use crate::lock::lock;
+use crate::progress::Progress;
+
+/// What the testbed runs or builds with, and why. Guest images have a list of their own.
+const PACKAGES: &[&str] = &[
+    // The agent links to libvirt, by pkg-config.
+    "libvirt-dev",
+    "pkg-config",
+    // Each node's daemons.
+    "libvirt-daemon-system",
+    "libvirt-clients",
+    "libvirt-daemon-driver-qemu",
+    "qemu-system-x86",
+    "qemu-utils",
+    // UEFI, Secure Boot and TPMs of guests.
+    "ovmf",
+    "swtpm",
+    "swtpm-tools",
+    // Each node's first process, and its cables. util-linux, which enters namespaces, is always there.
+    "tini",
+    "iproute2",
+    "ethtool",
+    // Serves the images to the nodes.
+    "busybox-static",
+    // For people (and tests) on a node.
+    "curl",
+    "ca-certificates",
+];
+
+/// Services that a Debian package would start on this machine while it is installed; none of them is needed here.
+const POLICY: &str = "#!/bin/sh\nexit 101\n";
+const POLICY_FILE: &str = "/usr/sbin/policy-rc.d";
+const APT_LOCK_TIMEOUT_S: u32 = 600;
+const QUOTED_LINES: usize = 15;
+
+/// Installs the packages that are missing.
+pub async fn ensure(progress: &Progress) -> Result<()> {
+    if missing().await?.is_empty() {
+        return Ok(());
+    }
+    let step = progress.step("Debian packages");
+    let _installer = lock(&Path::new(layout::CACHE).join("packages.lock")).await?;
+    let missing = missing().await?;
+    if missing.is_empty() {
+        step.done_with("installed by someone else meanwhile");
+        return Ok(());
+    }
+    step.message(format!("installing {}", missing.join(" ")));
+    let _no_services = NoServices::begin()?;
+    apt(&["update"]).await?;
+    let install = ["install", "--yes", "--no-install-recommends"];
+    let words: Vec<&str> = install.into_iter().chain(missing.iter().copied()).collect();
+    apt(&words).await?;
+    step.done_with(format!("{} installed", missing.len()));
+    Ok(())
+}
+
+fn wanted() -> impl Iterator<Item = &'static str> {
+    PACKAGES.iter().chain(images::PACKAGES).copied()
+}
+
+async fn missing() -> Result<Vec<&'static str>> {
+    let format = "--showformat=${Package} ${db:Status-Status}\n";
+    let mut query = command(["dpkg-query", "--show", format]);
+    query.args(wanted());
+    // dpkg-query exits with 1 when it does not know one of the packages, and lists the others all the same.
+    let output = output(&mut query).await.context(
+        "the testbed needs Debian (or a derivative) and its dpkg to install what it runs",
+    )?;
+    let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let installed = |package: &&str| {
+        listed
+            .lines()
+            .any(|line| line.split_once(' ') == Some((package, "installed")))
+    };
+    Ok(wanted().filter(|package| !installed(package)).collect())
+}
+
+async fn apt(words: &[&str]) -> Result<()> {
+    let log_path = log_path();
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(&log_path)
+        .with_context(|| format!("failed to open {}", log_path.display()))?;
+    let timeout = format!("DPkg::Lock::Timeout={APT_LOCK_TIMEOUT_S}");
+    let mut apt = command(["apt-get", "--quiet", "--option", &timeout]);
+    apt.args(words)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .env("LC_ALL", "C.UTF-8")
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log);
+    let status = apt.status().await.context("failed to start apt-get")?;
+    if status.success() {
+        return Ok(());
+    }
+    let text = std::fs::read_to_string(&log_path).unwrap_or_default();
+    bail!(
+        "`apt-get {}` failed ({status}); it said last:\n{}\nThe whole log: {}\nWhat to do: run it by hand as root, \
+         repair what it complains about (network, sources.list, half-installed packages), and start again.",
+        words.join(" "),
+        tail(&text, QUOTED_LINES),
+        log_path.display()
+    )
+}
+
+fn log_path() -> PathBuf {
+    Path::new(layout::CACHE).join("apt.log")
+}
+
+/// Keeps packages from starting services while it lives, the way Debian provides for it; leaves an
+/// administrator's own policy alone.
+struct NoServices {
+    ours: bool,
+}
+
+impl NoServices {
+    fn begin() -> Result<Self> {
+        use std::os::unix::fs::PermissionsExt;
+        let ours = !Path::new(POLICY_FILE).exists();
+        if ours {
+            let context = "failed to write /usr/sbin/policy-rc.d (is this program run as root?)";
+            std::fs::write(POLICY_FILE, POLICY).context(context)?;
+            let executable = std::fs::Permissions::from_mode(0o755);
+            std::fs::set_permissions(POLICY_FILE, executable).context(context)?;
+        }
+        Ok(Self { ours })
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.ours {
+            let _ = std::fs::remove_file(POLICY_FILE);
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Everything that can be had before anything runs: packages, programs, guest images.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::kilonova::binary::{Program, build};
+use crate::kubernetes::Binaries;
+use crate::progress::Progress;
+use crate::{images, layout, packages};
+
+/// Makes everything and returns the path of the `kilonova` binary. What is there already costs a moment.
+pub async fn prepare(release: bool, progress: &Progress) -> Result<PathBuf> {
+    packages::ensure(progress).await?; // first: what follows is built with them
+    let cache = Path::new(layout::CACHE);
+    let (kilonova, _, _, _) = tokio::try_join!(
+        build(Program::Kilonova, release, progress),
+        Binaries::ensure(progress),
+        images::tiny(cache, progress),
+        images::debian(cache, progress),
+    )?;
+    Ok(kilonova)
+}

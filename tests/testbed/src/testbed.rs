@@ -1,0 +1,356 @@
+//! A testbed from its beginning to its end: the only module that knows in which order things come.
+//!
+//! ```text
+//!   packages, programs ► bridge ► control plane ► image server ► CRDs ► operator ► nodes ► agents
+//! ```
+//!
+//! Each step makes true what is not true yet, so the same road leads from nothing, from a half-dead testbed and from
+//! a running one to a running one. An `up` that fails removes what it made, if there was nothing before.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use futures::future::try_join_all;
+use kube::Client;
+
+use crate::cluster::Cluster;
+use crate::guardian::Guardian;
+use crate::image_server::ServedImage;
+use crate::kubernetes::Binaries;
+use crate::layout::Layout;
+use crate::lock::lock;
+use crate::node::Node;
+use crate::part::Part;
+use crate::progress::Progress;
+use crate::record::Record;
+use crate::slot::{NODES_MAX, Slot};
+use crate::{
+    audit, cluster, control_plane, image_server, images, kilonova, network, packages, teardown,
+};
+
+/// The guest images there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuestImage {
+    /// A kernel and busybox: up in seconds.
+    Tiny,
+    /// Debian with systemd, cloud-init, sshd and the guest agent.
+    Debian,
+}
+
+/// What a testbed shall have.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    name: String,
+    nodes: u8,
+    kilonova: Option<PathBuf>,
+    guarded: bool,
+    interruptible: bool,
+    progress: Progress,
+}
+
+impl Builder {
+    /// Nodes. Without any there is only a control plane (and the operator): enough for tests of kinds and admission,
+    /// and up in seconds.
+    #[must_use]
+    pub fn nodes(self, nodes: u8) -> Self {
+        Self { nodes, ..self }
+    }
+
+    /// The `kilonova` binary to run as operator and as agents. Without it there are neither, nor CRDs.
+    #[must_use]
+    pub fn kilonova(self, binary: impl Into<PathBuf>) -> Self {
+        Self {
+            kilonova: Some(binary.into()),
+            ..self
+        }
+    }
+
+    /// Ties the testbed to this process: when the process ends, however it ends, or drops its [`Testbed`], the
+    /// testbed goes, too. For tests.
+    #[must_use]
+    pub fn guarded(self) -> Self {
+        Self {
+            guarded: true,
+            ..self
+        }
+    }
+
+    /// Treats Ctrl-C as a failure, so that it cleans up as well. Only for programs that do nothing else: it takes
+    /// Ctrl-C away from the process.
+    #[must_use]
+    pub fn interruptible(self) -> Self {
+        Self {
+            interruptible: true,
+            ..self
+        }
+    }
+
+    /// Where to report.
+    #[must_use]
+    pub fn progress(self, progress: Progress) -> Self {
+        Self { progress, ..self }
+    }
+
+    /// Makes all of it run.
+    ///
+    /// # Errors
+    /// Say what failed, where its log is and what to do. A testbed that did not exist before is removed again; its
+    /// logs are kept in a folder that the error names.
+    pub async fn up(self) -> Result<Testbed> {
+        ensure!(
+            rustix::process::geteuid().is_root(),
+            "a testbed is made of namespaces, links and mounts: run this as root"
+        );
+        ensure!(
+            self.nodes <= NODES_MAX,
+            "a testbed has at most {NODES_MAX} nodes"
+        );
+        let layout = Layout::new(&self.name)?;
+        packages::ensure(&self.progress).await?;
+        let binaries = Binaries::ensure(&self.progress).await?;
+        let guardian = if self.guarded {
+            Some(Guardian::watch(&self.name, &self.progress).await?)
+        } else {
+            None
+        };
+        let _changing = lock(&layout.lock()).await?;
+        let existed = Record::read(&layout)?.is_some();
+        let made = tokio::select! {
+            made = self.make(&layout, &binaries) => made,
+            interrupted = interruption(), if self.interruptible => interrupted,
+        };
+        let slot = match made {
+            Ok(slot) => slot,
+            Err(error) if existed => return Err(error),
+            Err(error) => return Err(undo(&layout, error).await),
+        };
+        Ok(Testbed {
+            layout,
+            slot,
+            kubectl: binaries.path("kubectl")?.to_owned(),
+            progress: self.progress,
+            guardian,
+        })
+    }
+
+    async fn make(&self, layout: &Layout, binaries: &Binaries) -> Result<Slot> {
+        let kubectl = binaries.path("kubectl")?;
+        let mut record = Record::claim(layout, kubectl).await?;
+        let slot = record.slot;
+        record.nodes = record.nodes.max(self.nodes);
+        record.kilonova.clone_from(&self.kilonova);
+        kubectl.clone_into(&mut record.kubectl);
+        record.write(layout)?;
+        network::ensure(slot).await?;
+        control_plane::ensure(layout, slot, binaries, &self.progress).await?;
+        let cluster = Cluster::connect(layout, slot, kubectl).await?;
+        image_server::ensure(layout, slot).await?;
+        if let Some(binary) = &self.kilonova {
+            let step = self.progress.step("CRDs and operator");
+            kilonova::ensure_crds(binary, &cluster).await?;
+            kilonova::ensure_operator(binary, layout, slot, &cluster).await?;
+            step.done();
+        }
+        try_join_all((1..=record.nodes).map(async |number| {
+            let node = Node::new(layout, slot, number);
+            let step = self.progress.step(format!("node {}", node.name()));
+            make_node(&node, &record, &cluster).await?;
+            step.done();
+            anyhow::Ok(())
+        }))
+        .await?;
+        Ok(slot)
+    }
+}
+
+/// Makes a node run, with its agent.
+async fn make_node(node: &Node, record: &Record, cluster: &Cluster) -> Result<()> {
+    node.ensure(record.nodes).await?;
+    cluster.ensure_node(node).await?;
+    if let Some(binary) = &record.kilonova {
+        kilonova::ensure_agent(binary, node, cluster).await?;
+    }
+    Ok(())
+}
+
+async fn interruption() -> Result<Slot> {
+    tokio::signal::ctrl_c()
+        .await
+        .context("failed to listen for Ctrl-C")?;
+    anyhow::bail!("interrupted")
+}
+
+async fn undo(layout: &Layout, error: anyhow::Error) -> anyhow::Error {
+    let kept = teardown::keep_logs(layout);
+    let removed = teardown::remove(layout).await;
+    let error = match kept {
+        Ok(folder) => error.context(format!(
+            "`up` of testbed {} failed and was undone; its logs are in {}",
+            layout.name(),
+            folder.display()
+        )),
+        Err(lost) => error.context(format!("`up` failed, and its logs are lost ({lost:#})")),
+    };
+    match removed {
+        Ok(()) => error,
+        Err(left) => error.context(format!("not everything could be undone: {left:#}")),
+    }
+}
+
+/// A testbed that exists.
+#[derive(Debug)]
+pub struct Testbed {
+    layout: Layout,
+    slot: Slot,
+    kubectl: PathBuf,
+    progress: Progress,
+    guardian: Option<Guardian>,
+}
+
+impl Testbed {
+    /// Describes a testbed to be brought up, or changed.
+    pub fn builder(name: impl Into<String>) -> Builder {
+        Builder {
+            name: name.into(),
+            nodes: 0,
+            kilonova: None,
+            guarded: false,
+            interruptible: false,
+            progress: Progress::new(),
+        }
+    }
+
+    /// The handle on a testbed that was brought up before, whatever of it runs.
+    pub fn open(name: &str) -> Result<Self> {
+        let layout = Layout::new(name)?;
+        let record = Record::read(&layout)?.with_context(|| {
+            format!("there is no testbed {name:?}; `devstack up --name {name}` makes one")
+        })?;
+        Ok(Self {
+            layout,
+            slot: record.slot,
+            kubectl: record.kubectl,
+            progress: Progress::silent(),
+            guardian: None,
+        })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.layout.name()
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.layout.kubeconfig("admin")
+    }
+
+    /// A kubectl that suits the API server.
+    pub fn kubectl(&self) -> &Path {
+        &self.kubectl
+    }
+
+    /// A client with the administrator's rights.
+    pub async fn client(&self) -> Result<Client> {
+        cluster::client(&self.kubeconfig()).await
+    }
+
+    /// The cluster, for what is simplest with kubectl.
+    pub async fn cluster(&self) -> Result<Cluster> {
+        Cluster::connect(&self.layout, self.slot, &self.kubectl).await
+    }
+
+    /// This machine as the nodes see it; what listens there, nodes can reach.
+    pub fn host_address(&self) -> std::net::Ipv4Addr {
+        self.slot.host_address()
+    }
+
+    /// Where the operator serves metrics and probes.
+    pub fn operator_address(&self) -> std::net::SocketAddr {
+        kilonova::operator_address(self.slot)
+    }
+
+    /// Makes a guest image, unless the cache has it, and serves it to the nodes.
+    pub async fn image(&self, image: GuestImage) -> Result<ServedImage> {
+        let cache = Path::new(crate::layout::CACHE);
+        let made = match image {
+            GuestImage::Tiny => images::tiny(cache, &self.progress).await?,
+            GuestImage::Debian => images::debian(cache, &self.progress).await?,
+        };
+        image_server::serve(&self.layout, self.slot, &made)
+    }
+
+    /// A node by name: `n1`, `n2`, …
+    pub fn node(&self, name: &str) -> Result<Node> {
+        let nodes = self.nodes()?;
+        let known: Vec<String> = nodes.iter().map(|node| node.name().to_owned()).collect();
+        nodes
+            .into_iter()
+            .find(|node| node.name() == name)
+            .with_context(|| format!("there is no node {name:?}, only {}", known.join(", ")))
+    }
+
+    /// All nodes.
+    pub fn nodes(&self) -> Result<Vec<Node>> {
+        let record = Record::read(&self.layout)?.context("the testbed is gone")?;
+        Ok((1..=record.nodes)
+            .map(|number| Node::new(&self.layout, self.slot, number))
+            .collect())
+    }
+
+    /// Gives a node that was powered off its power back: it boots and gets its agent.
+    pub async fn boot(&self, name: &str) -> Result<()> {
+        let record = Record::read(&self.layout)?.context("the testbed is gone")?;
+        make_node(&self.node(name)?, &record, &self.cluster().await?).await
+    }
+
+    /// A part by name: `etcd`, `kube-apiserver`, `operator`, `n1/agent`, `n1/libvirtd`, …
+    pub fn part(&self, name: &str) -> Result<Part> {
+        let parts = self.parts()?;
+        let known: Vec<String> = parts.iter().map(|part| part.name().to_owned()).collect();
+        parts
+            .into_iter()
+            .find(|part| part.name() == name)
+            .with_context(|| format!("there is no part {name:?}, only {}", known.join(", ")))
+    }
+
+    /// All parts that were started so far.
+    pub fn parts(&self) -> Result<Vec<Part>> {
+        Part::all(&self.layout)
+    }
+
+    /// Every write the API server has served so far.
+    pub fn audit_log(&self) -> Result<Vec<audit::Write>> {
+        audit::read(&self.audit_log_path())
+    }
+
+    /// The file that the API server writes down writes in.
+    pub fn audit_log_path(&self) -> PathBuf {
+        self.layout.audit_log()
+    }
+
+    /// Ends everything and removes it.
+    pub async fn down(self) -> Result<()> {
+        let name = self.layout.name().to_owned();
+        let step = self.progress.step(format!("removing testbed {name}"));
+        teardown::down(&name).await?;
+        drop(self.guardian); // finds nothing to do
+        step.done();
+        Ok(())
+    }
+}
+
+/// A name that no other testbed has while this process runs: tests of several processes, side by side.
+pub fn unique_name(prefix: &str) -> String {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!(
+        "{prefix}-{}-{}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    )
+}

@@ -1,0 +1,139 @@
+//! What of a testbed is in the machine: taken while it runs, looked for when it should be gone.
+//!
+//! Only what belongs to the one testbed, since others run beside it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use testbed::{ProcessId, Seen, Testbed, wait_for};
+
+pub struct Traces {
+    name: String,
+    link_prefix: String,
+    processes: Vec<ProcessId>,
+    namespaces: BTreeSet<PathBuf>,
+    root: PathBuf,
+}
+
+impl Traces {
+    pub fn of(testbed: &Testbed) -> Result<Self> {
+        let mut pids: BTreeSet<i32> = BTreeSet::new();
+        for part in testbed.parts()? {
+            let process = part
+                .process()
+                .with_context(|| format!("{} is dead", part.name()))?;
+            pids.insert(process.pid);
+        }
+        for group in groups(testbed.name())? {
+            let procs = std::fs::read_to_string(group.join("cgroup.procs"))?;
+            pids.extend(procs.lines().filter_map(|pid| pid.parse::<i32>().ok()));
+        }
+        let mut namespaces = BTreeSet::new();
+        for node in testbed.nodes()? {
+            for kind in ["net", "mnt", "pid", "uts", "ipc", "cgroup"] {
+                let link = format!("/proc/{}/ns/{kind}", node.init()?);
+                namespaces.insert(std::fs::read_link(link)?);
+            }
+        }
+        let [_, _, slot, _] = testbed.host_address().octets();
+        Ok(Self {
+            name: testbed.name().to_owned(),
+            link_prefix: format!("kn{slot}"),
+            processes: pids.into_iter().map(ProcessId::of).collect::<Result<_>>()?,
+            namespaces,
+            root: PathBuf::from("/var/lib/kilonova/devstack").join(testbed.name()),
+        })
+    }
+
+    /// How many processes the testbed had.
+    pub fn processes(&self) -> usize {
+        self.processes.len()
+    }
+
+    /// Waits until nothing is left. (What was killed is gone when its parent, the machine's init, has reaped it.)
+    pub async fn wait_gone(&self) -> Result<()> {
+        wait_for("nothing to be left", Duration::from_secs(10), async || {
+            let left = self.left()?;
+            Ok(Seen::when(left.is_empty(), left.join(", ")))
+        })
+        .await
+    }
+
+    /// Everything that is still there, in words.
+    pub fn left(&self) -> Result<Vec<String>> {
+        let mut left: Vec<String> = Vec::new();
+        let alive = self.processes.iter().filter(|process| process.is_alive());
+        left.extend(alive.map(|process| format!("process {}", process.pid)));
+        left.extend(self.links()?);
+        let mounts = std::fs::read_to_string("/proc/mounts")?;
+        left.extend(
+            mounts
+                .lines()
+                .filter(|line| line.contains(&self.name))
+                .map(str::to_owned),
+        );
+        left.extend(
+            groups(&self.name)?
+                .iter()
+                .map(|group| group.display().to_string()),
+        );
+        left.extend(self.used_namespaces()?);
+        if self.root.exists() {
+            left.push(self.root.display().to_string());
+        }
+        for device in std::fs::read_dir("/sys/block")? {
+            let backing = device?.path().join("loop/backing_file");
+            let file = std::fs::read_to_string(&backing).unwrap_or_default();
+            if file.contains(&self.name) {
+                left.push(format!("loop device of {file}"));
+            }
+        }
+        Ok(left)
+    }
+
+    fn links(&self) -> Result<Vec<String>> {
+        let mut links = Vec::new();
+        for link in std::fs::read_dir("/sys/class/net")? {
+            let link = link?.file_name().to_string_lossy().into_owned();
+            let rest = link.strip_prefix(&self.link_prefix);
+            if rest.is_some_and(|rest| rest == "br" || rest.starts_with('n')) {
+                links.push(format!("link {link}"));
+            }
+        }
+        Ok(links)
+    }
+
+    fn used_namespaces(&self) -> Result<Vec<String>> {
+        let mut used = Vec::new();
+        for process in std::fs::read_dir("/proc")? {
+            let namespaces = process?.path().join("ns");
+            for kind in ["net", "mnt", "pid", "uts", "ipc", "cgroup"] {
+                let link = std::fs::read_link(namespaces.join(kind));
+                if link.is_ok_and(|link| self.namespaces.contains(&link)) {
+                    used.push(namespaces.join(kind).display().to_string());
+                }
+            }
+        }
+        Ok(used)
+    }
+}
+
+fn groups(name: &str) -> Result<Vec<PathBuf>> {
+    let mounts = std::fs::read_to_string("/proc/mounts")?;
+    let mut groups = Vec::new();
+    for line in mounts.lines().filter(|line| line.contains(" cgroup")) {
+        let Some(root) = line.split(' ').nth(1).map(Path::new) else {
+            continue;
+        };
+        for entry in std::fs::read_dir(root)? {
+            let entry = entry?;
+            let prefix = format!("devstack-{name}-");
+            if entry.file_name().to_string_lossy().starts_with(&prefix) {
+                groups.push(entry.path());
+            }
+        }
+    }
+    Ok(groups)
+}
