@@ -10,7 +10,10 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt, runtime::controller::Action};
 
 use crate::{
-    api::guest::{FINALIZER, Guest, GuestStatus, SEED_META_DATA, SEED_USER_DATA},
+    api::{
+        guest::{FINALIZER, Guest, GuestStatus, SEED_META_DATA, SEED_USER_DATA},
+        server::PowerState,
+    },
     cluster::{
         Error, Result,
         controller::{Reconciler, SLOW_RESYNC},
@@ -61,6 +64,9 @@ impl<D: Driver> Reconciler for GuestController<D> {
         let (uid, generation) = (guest.name_any(), guest.metadata.generation);
         if let Some(left) = ctx.memory.pause(&uid, generation) {
             return Ok(Action::requeue(left));
+        }
+        if guest.spec.power != PowerState::Running {
+            ctx.memory.at_rest(&uid);
         }
         let Some(work) = prepare(ctx, guest).await? else {
             return Ok(Action::requeue(AFTER_SILENCE));

@@ -79,6 +79,13 @@ impl Memory {
         }
     }
 
+    /// Takes note that the guest is not meant to run: that it ends is no failure.
+    pub fn at_rest(&self, uid: &str) {
+        if let Some(remembered) = self.locked().get_mut(uid) {
+            remembered.recent.failures = 0;
+        }
+    }
+
     /// Takes note of whether a step failed on the guest as it was asked for.
     pub fn tried(&self, uid: &str, generation: Option<i64>, failed: bool) {
         let mut memory = self.locked();

@@ -209,3 +209,133 @@ pub fn begun(id: &str, now: Timestamp) -> ActionRecord {
         message: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::guest::GuestStatus,
+        node::{
+            driver::StopReason,
+            plan::fixtures::{at, domain, guest},
+        },
+    };
+
+    fn begun_at(second: i64) -> Guest {
+        let status = GuestStatus {
+            action: Some(begun("action-1", at(second))),
+            ..GuestStatus::default()
+        };
+        guest().told_to(Verb::SoftReboot).reported(status)
+    }
+
+    fn ours() -> Recent {
+        Recent {
+            acting: Some("action-1".to_owned()),
+            ..Recent::default()
+        }
+    }
+
+    #[test]
+    fn each_verb_is_begun_once_on_a_guest_that_runs() {
+        let table: [(Verb, &[Step]); 4] = [
+            (Verb::SoftReboot, &[Step::AskShutdown]),
+            (
+                Verb::HardReboot,
+                &[Step::Destroy, Step::Define, Step::Start],
+            ),
+            (Verb::Reset, &[Step::Reset]),
+            (Verb::Nmi, &[Step::Nmi]),
+        ];
+        for (verb, steps) in table {
+            let plan = plan(
+                &guest().told_to(verb),
+                Some(&domain(DomainState::Running)),
+                &Recent::default(),
+                at(0),
+            );
+            let plan = plan.unwrap();
+            assert_eq!(plan.steps, steps);
+            assert!(
+                matches!(plan.action, Some(ActionPlan::Begin { .. })),
+                "{verb:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_guest_that_does_not_run_fails_the_action_and_is_left_alone() {
+        let off = domain(DomainState::Shutoff(StopReason::Shutdown));
+        let plan = plan(
+            &guest().told_to(Verb::Reset),
+            Some(&off),
+            &Recent::default(),
+            at(0),
+        )
+        .unwrap();
+        assert!(plan.steps.is_empty());
+        assert!(matches!(
+            plan.action,
+            Some(ActionPlan::Conclude { done: false, .. })
+        ));
+    }
+
+    #[test]
+    fn an_action_that_another_process_began_is_never_repeated() {
+        let plan = plan(
+            &begun_at(0),
+            Some(&domain(DomainState::Running)),
+            &Recent::default(),
+            at(1),
+        )
+        .unwrap();
+        assert!(plan.steps.is_empty());
+        assert!(matches!(
+            plan.action,
+            Some(ActionPlan::Conclude { done: false, .. })
+        ));
+    }
+
+    #[test]
+    fn a_soft_reboot_starts_the_guest_once_it_is_off() {
+        let off = domain(DomainState::Shutoff(StopReason::Shutdown));
+        let plan = plan(&begun_at(0), Some(&off), &ours(), at(3)).unwrap();
+        assert_eq!(plan.steps, [Step::Define, Step::Start]);
+        assert!(matches!(
+            plan.action,
+            Some(ActionPlan::Conclude { done: true, .. })
+        ));
+    }
+
+    #[test]
+    fn a_soft_reboot_becomes_hard_after_the_grace() {
+        let runs = domain(DomainState::Running);
+        let asks = plan(&begun_at(0), Some(&runs), &ours(), at(59)).unwrap();
+        assert_eq!(asks.steps, [Step::AskShutdown]);
+        let cuts = plan(&begun_at(0), Some(&runs), &ours(), at(60)).unwrap();
+        assert_eq!(cuts.steps, [Step::Destroy, Step::Define, Step::Start]);
+    }
+
+    #[test]
+    fn an_action_on_record_as_ended_is_left_alone() {
+        let done = ActionPlan::Conclude {
+            id: "action-1".to_owned(),
+            done: true,
+            message: String::new(),
+        };
+        let record = record(&begun_at(0), &done, None, at(5));
+        assert_eq!(
+            (record.state, record.started_at.clone()),
+            (ActionState::Succeeded, Some(Time(at(0))))
+        );
+        let status = GuestStatus {
+            action: Some(record),
+            ..GuestStatus::default()
+        };
+        let guest = guest().told_to(Verb::SoftReboot).reported(status);
+        assert_eq!(
+            plan(&guest, Some(&domain(DomainState::Running)), &ours(), at(9)),
+            None
+        );
+    }
+}

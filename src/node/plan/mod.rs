@@ -6,6 +6,8 @@ pub mod action;
 pub mod capabilities;
 pub mod decide;
 pub mod domain;
+#[cfg(test)]
+mod fixtures;
 pub mod host;
 pub mod image_format;
 pub mod report;

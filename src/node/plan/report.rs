@@ -317,3 +317,140 @@ fn ready(
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::plan::{
+        decide,
+        fixtures::{at, bare, domain, guest, sees},
+    };
+
+    fn told(guest: &Guest, observed: &decide::Observed, after: DomainState) -> GuestStatus {
+        let decision = decide::decide(guest, observed, at(0));
+        let progress = Progress {
+            done: decision.steps.clone(),
+            failure: None,
+        };
+        report(
+            guest,
+            &decision,
+            &progress,
+            &Sight::Present(domain(after)),
+            None,
+            at(0),
+        )
+    }
+
+    fn words(status: &GuestStatus) -> Vec<String> {
+        status
+            .conditions
+            .iter()
+            .map(|c| format!("{} {} {}", c.type_, c.status, c.reason))
+            .collect()
+    }
+
+    #[test]
+    fn a_guest_that_was_started_is_ready_and_says_when() {
+        let status = told(
+            &guest(),
+            &sees(DomainState::Shutoff(StopReason::Unknown)),
+            DomainState::Running,
+        );
+        assert_eq!(
+            words(&status),
+            [
+                "Ready True AsAsked",
+                "StorageReady True Built",
+                "Running True Running",
+                "Stalled False Progressing"
+            ]
+        );
+        assert_eq!(
+            (status.started_at, status.restarts),
+            (Some(Time(at(0))), Some(0))
+        );
+    }
+
+    #[test]
+    fn a_restart_is_counted() {
+        let guest = guest().was(PowerState::Running);
+        let status = told(
+            &guest,
+            &sees(DomainState::Shutoff(StopReason::Crashed)),
+            DomainState::Running,
+        );
+        assert_eq!(status.restarts, Some(1));
+    }
+
+    #[test]
+    fn what_somebody_must_mend_is_stalled_with_its_reason() {
+        let refused = Presence::Refused {
+            message: "it has a backing file".to_owned(),
+            retry_after: None,
+        };
+        let guest = guest();
+        let decision = decide::decide(&guest, &bare(refused), at(0));
+        let status = report(
+            &guest,
+            &decision,
+            &Progress::default(),
+            &Sight::Absent,
+            None,
+            at(0),
+        );
+        let stalled = condition::find(&status.conditions, "Stalled").unwrap();
+        assert_eq!(
+            (&*stalled.status, &*stalled.reason),
+            ("True", "ImageRefused")
+        );
+        assert_eq!(stalled.message, "image public/tiny: it has a backing file");
+    }
+
+    #[test]
+    fn equal_facts_make_an_equal_status_whenever_they_are_told() {
+        let running = sees(DomainState::Running);
+        let first = told(&guest(), &running, DomainState::Running);
+        let guest = guest().reported(first.clone());
+        let decision = decide::decide(&guest, &running, at(99));
+        let again = report(
+            &guest,
+            &decision,
+            &Progress::default(),
+            &running.domain,
+            None,
+            at(99),
+        );
+        assert_eq!(again, first);
+    }
+
+    #[test]
+    fn a_silent_hypervisor_leaves_what_was_known_of_the_guest() {
+        let guest = guest().was(PowerState::Running);
+        let silent = decide::Observed {
+            domain: Sight::Unknown("away".to_owned()),
+            ..sees(DomainState::Running)
+        };
+        let decision = decide::decide(&guest, &silent, at(0));
+        let status = report(
+            &guest,
+            &decision,
+            &Progress::default(),
+            &silent.domain,
+            None,
+            at(0),
+        );
+        assert_eq!(status.power, Some(PowerState::Running));
+        assert_eq!(words(&status)[2], "Running Unknown HypervisorSilent");
+    }
+
+    #[test]
+    fn the_time_of_asking_is_kept_until_the_guest_is_off() {
+        let guest = guest().shall(PowerState::Stopped);
+        let asked = told(&guest, &sees(DomainState::Running), DomainState::Running);
+        assert_eq!(asked.stopping_since, Some(Time(at(0))));
+        let guest = guest.reported(asked);
+        let off = DomainState::Shutoff(StopReason::Shutdown);
+        assert_eq!(told(&guest, &sees(off), off).stopping_since, None);
+    }
+}

@@ -1,0 +1,191 @@
+//! Guests and what was seen of them, for tests: each begins as a healthy one and says how it differs.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+
+use crate::{
+    api::{
+        flavor::{Firmware, Machine},
+        guest::{
+            Guest, GuestAction, GuestSpec, GuestStatus, ImageContent, RootDisk, ServerIdentity,
+        },
+        image::DiskFormat,
+        server::{PowerState, RestartPolicy},
+        server_action::Verb,
+        value::Size,
+    },
+    node::{
+        driver::{DomainInfo, DomainState},
+        images::Presence,
+    },
+};
+
+use super::{
+    action::Recent,
+    decide::{Files, Observed, Sight},
+    domain::Mark,
+};
+
+/// The UID of every guest here.
+pub const UID: &str = "0f1e2d3c-4b5a-4978-8796-a5b4c3d2e1f0";
+
+/// So many seconds after the beginning of these tests' time.
+pub fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_000_000 + second).unwrap()
+}
+
+/// The mark of a domain that is as it should be.
+pub fn mark() -> Mark {
+    Mark {
+        epoch: 1,
+        digest: "current".to_owned(),
+    }
+}
+
+/// A guest of generation 1 that shall run, and of which nothing was said yet.
+pub fn guest() -> Guest {
+    let spec = GuestSpec {
+        server: ServerIdentity {
+            namespace: "shop".to_owned(),
+            name: "web-1".to_owned(),
+            uid: UID.to_owned(),
+        },
+        epoch: 1,
+        power: PowerState::Running,
+        restart_policy: RestartPolicy::Always,
+        shutdown_grace_seconds: 60,
+        vcpus: 1,
+        memory_mib: 128,
+        cpu_model: None,
+        machine: Machine::Q35,
+        firmware: Firmware::Bios,
+        secure_boot: false,
+        tpm: false,
+        root_disk: RootDisk {
+            size: Size::gib(1),
+            image: ImageContent {
+                name: "public/tiny".to_owned(),
+                url: "http://images.example/tiny.qcow2".to_owned(),
+                sha256: "a".repeat(64).parse().unwrap(),
+                format: DiskFormat::Qcow2,
+            },
+        },
+        seed_secret: UID.to_owned(),
+        action: None,
+        retired: false,
+    };
+    let metadata = ObjectMeta {
+        name: Some(UID.to_owned()),
+        generation: Some(1),
+        ..ObjectMeta::default()
+    };
+    Guest {
+        metadata,
+        spec,
+        status: None,
+    }
+}
+
+impl Guest {
+    /// Shall do this.
+    pub fn shall(mut self, power: PowerState) -> Self {
+        self.spec.power = power;
+        self
+    }
+
+    /// Was last reported so.
+    pub fn was(mut self, power: PowerState) -> Self {
+        self.status.get_or_insert_default().power = Some(power);
+        self
+    }
+
+    /// Was asked to power off then.
+    pub fn stopping_since(mut self, time: Timestamp) -> Self {
+        self.status.get_or_insert_default().stopping_since = Some(Time(time));
+        self
+    }
+
+    /// Is started again by this policy.
+    pub fn restarts(mut self, policy: RestartPolicy) -> Self {
+        self.spec.restart_policy = policy;
+        self
+    }
+
+    /// Has something to be done once.
+    pub fn told_to(mut self, verb: Verb) -> Self {
+        self.spec.action = Some(GuestAction {
+            id: "action-1".to_owned(),
+            verb,
+        });
+        self
+    }
+
+    /// Was last reported like this.
+    pub fn reported(mut self, status: GuestStatus) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    /// Is being deleted.
+    pub fn deleted(mut self) -> Self {
+        self.metadata.deletion_timestamp = Some(Time(at(0)));
+        self
+    }
+}
+
+/// A domain of ours in this state, defined as it should be.
+pub fn domain(state: DomainState) -> DomainInfo {
+    DomainInfo {
+        id: UID.parse().unwrap(),
+        name: format!("kilonova-{UID}"),
+        state,
+        has_managed_save: false,
+        mark: Some(mark()),
+        running_mark: state.is_active().then(mark),
+    }
+}
+
+/// A node that has built the guest's files and sees its domain in this state.
+pub fn sees(state: DomainState) -> Observed {
+    Observed {
+        domain: Sight::Present(domain(state)),
+        ..built()
+    }
+}
+
+/// A node that has built the guest's files and has no domain.
+pub fn built() -> Observed {
+    Observed {
+        domain: Sight::Absent,
+        wanted: mark(),
+        files: Files {
+            root_disk: true,
+            seed: true,
+            image: None,
+            documents: None,
+        },
+        recent: Recent::default(),
+    }
+}
+
+/// A node that has nothing of the guest but this much of its image.
+pub fn bare(image: Presence) -> Observed {
+    Observed {
+        files: Files {
+            root_disk: false,
+            seed: false,
+            image: Some(image),
+            documents: Some(true),
+        },
+        ..built()
+    }
+}
+
+/// An image that is there.
+pub fn image() -> Presence {
+    Presence::Ready {
+        path: "/images/tiny".into(),
+        virtual_size: 64 << 20,
+        size: 16 << 20,
+    }
+}
