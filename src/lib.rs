@@ -1,4 +1,4 @@
-//! Kilonova: OpenStack-style infrastructure as a service inside Kubernetes.
+#![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod api;
 pub mod cli;
