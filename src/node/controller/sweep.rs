@@ -1,7 +1,9 @@
 //! Ends what nobody wants any more: domains with our mark, and folders, for which there is no `Guest`.
 //!
 //! A guest's finalizer makes this rare: an object was removed by force. Nothing is ended at first sight, and disks
-//! are moved aside rather than deleted, because the one who removed the object may have been wrong.
+//! are moved aside rather than deleted, because the one who removed the object may have been wrong. And nothing at all
+//! is ended for a cluster that is not the one that the guests came from: one that was made anew knows no guest, and
+//! must not end those that run.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -9,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use kube::ResourceExt;
+use kube::{Api, ResourceExt};
 use tokio::{
     sync::watch,
     time::{self, Instant},
@@ -17,6 +19,7 @@ use tokio::{
 use tracing::{error, warn};
 
 use crate::{
+    api::hypervisor::Hypervisor,
     cluster::telemetry,
     node::driver::{DomainInfo, Driver},
 };
@@ -32,15 +35,53 @@ const GRACE: Duration = Duration::from_secs(30);
 /// What all images together may take before those that no guest uses are removed, least recently used first.
 const IMAGES_BYTES_MAX: u64 = 64 << 30;
 
+/// Where the agent keeps the UID of the `Hypervisor` that it serves, in its state folder.
+const ALLEGIANCE: &str = "hypervisor-uid";
+
 /// Sweeps until `stop` says true.
 pub async fn keep_sweeping<D: Driver>(ctx: Arc<Context<D>>, mut stop: watch::Receiver<bool>) {
     let mut ticks = time::interval(EVERY);
     let mut unwanted = HashMap::new();
+    let mut ours = None;
     loop {
         tokio::select! {
-            _ = ticks.tick() => sweep(&ctx, &mut unwanted).await,
+            _ = ticks.tick() => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
+        if ours.is_none() {
+            ours = allegiance(&ctx).await;
+        }
+        match ours {
+            Some(true) => sweep(&ctx, &mut unwanted).await,
+            Some(false) => return,
+            None => {}
+        }
+    }
+}
+
+/// Whether the cluster is the one that this node's guests came from; `None` while that cannot be told.
+async fn allegiance<D: Driver>(ctx: &Context<D>) -> Option<bool> {
+    let hypervisor = Api::<Hypervisor>::all(ctx.client())
+        .get(&ctx.node)
+        .await
+        .ok()?;
+    let uid = hypervisor.uid()?;
+    let path = ctx.state_dir.join(ALLEGIANCE);
+    match tokio::fs::read_to_string(&path).await {
+        Ok(known) if known.trim() == uid => Some(true),
+        Ok(known) => {
+            error!(
+                known = known.trim(), uid, path = %path.display(),
+                "this node served another Hypervisor object before: domains and disks that no Guest stands for are left \
+                 alone; delete the file and restart the agent to have them ended"
+            );
+            Some(false)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            tokio::fs::write(&path, &uid).await.ok()?;
+            Some(true)
+        }
+        Err(_) => None,
     }
 }
 
