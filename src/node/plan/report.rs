@@ -94,7 +94,7 @@ fn facts(
     power: Option<PowerState>,
 ) -> Vec<Fact> {
     let storage = storage(guest, decision, progress);
-    let running = running(decision, after, power);
+    let running = running(decision, progress, after, power);
     let stalled = stalled(&storage, decision, progress);
     let ready = ready(
         guest,
@@ -186,16 +186,30 @@ fn known(guest: &Guest, kind: &'static str) -> Fact {
     }
 }
 
-fn running(decision: &Decision, after: &Sight, power: Option<PowerState>) -> Fact {
+fn running(
+    decision: &Decision,
+    progress: &Progress,
+    after: &Sight,
+    power: Option<PowerState>,
+) -> Fact {
     if let Sight::Unknown(why) = after {
         return Fact::unknown("Running", "HypervisorSilent", why.clone());
     }
     let off = |reason: &'static str, message: &str| Fact::no("Running", reason, message.to_owned());
+    // That it had ended by itself must not be forgotten because its first new start failed.
+    let restarting = progress
+        .failure
+        .as_ref()
+        .is_some_and(|failure| failure.step == Step::Restart);
     match (&decision.waiting, power) {
         (_, Some(PowerState::Running)) => Fact::yes("Running", "Running", "the guest runs"),
         (Waiting::Storage, _) => off(
             "StorageFailed",
             "the guest stands still: its disk refuses to read or write; is the node's disk full?",
+        ),
+        (_, _) if restarting => off(
+            "RestartBackoff",
+            "the guest ended by itself and could not be started again yet: it is tried again",
         ),
         (Waiting::Owner(why), _) => Fact::no("Running", "Ended", ended(*why)),
         (Waiting::Backoff(_), _) => off(
@@ -381,6 +395,29 @@ mod tests {
             DomainState::Running,
         );
         assert_eq!(status.restarts, Some(1));
+    }
+
+    #[test]
+    fn a_restart_that_failed_is_still_a_restart_the_next_time() {
+        let off = DomainState::Shutoff(StopReason::Failed);
+        let guest = guest().was(PowerState::Running);
+        let decision = decide::decide(
+            &guest,
+            &sees(DomainState::Shutoff(StopReason::Crashed)),
+            at(0),
+        );
+        let failure = StepFailure {
+            step: Step::Restart,
+            hopeless: false,
+            message: "no".to_owned(),
+        };
+        let progress = Progress {
+            done: vec![],
+            failure: Some(failure),
+        };
+        let status = report(&guest, &decision, &progress, &sees(off).domain, None, at(0));
+        let again = decide::decide(&guest.reported(status), &sees(off), at(9));
+        assert_eq!(again.steps, [Step::Restart]);
     }
 
     #[test]

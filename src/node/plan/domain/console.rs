@@ -56,7 +56,7 @@ impl Serial {
             kind: "pty",
             log: Log {
                 file: layout.console_log.to_string_lossy().into_owned(),
-                append: Switch::Off,
+                append: Switch::On,
             },
             target: SerialTarget {
                 kind: "isa-serial",
