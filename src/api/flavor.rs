@@ -58,11 +58,13 @@ pub struct FlavorSpec {
     #[schemars(range(min = 1, max = 255))]
     pub vcpus: u16,
     /// Memory of the server, e.g. `2Gi`. At least 16Mi, at most 16Ti; rounded up to whole MiB.
-    #[x_kube(validation = Rule::new("type(self) == int ? self >= 16777216 && self <= 17592186044416 : quantity(self).compareTo(quantity('16Mi')) >= 0 && quantity(self).compareTo(quantity('16Ti')) <= 0").message("memory must be between 16Mi and 16Ti"))]
+    #[schemars(schema_with = "super::value::size_in_words")]
+    #[x_kube(validation = Rule::new("type(self) == int ? self >= 16777216 && self <= 17592186044416 : self.matches(r'^[0-9]{1,15}(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$') && quantity(self).compareTo(quantity('16Mi')) >= 0 && quantity(self).compareTo(quantity('16Ti')) <= 0").message("memory must be a whole number with a unit, such as 2Gi, between 16Mi and 16Ti"))]
     pub memory: Size,
     /// Size of the root disk, e.g. `20Gi`. At least 1Mi, at most 1Pi; rounded up to whole MiB. An image whose
     /// virtual size is larger is refused.
-    #[x_kube(validation = Rule::new("type(self) == int ? self >= 1048576 && self <= 1125899906842624 : quantity(self).compareTo(quantity('1Mi')) >= 0 && quantity(self).compareTo(quantity('1Pi')) <= 0").message("disk must be between 1Mi and 1Pi"))]
+    #[schemars(schema_with = "super::value::size_in_words")]
+    #[x_kube(validation = Rule::new("type(self) == int ? self >= 1048576 && self <= 1125899906842624 : self.matches(r'^[0-9]{1,15}(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$') && quantity(self).compareTo(quantity('1Mi')) >= 0 && quantity(self).compareTo(quantity('1Pi')) <= 0").message("disk must be a whole number with a unit, such as 20Gi, between 1Mi and 1Pi"))]
     pub disk: Size,
     /// The CPU that the server sees. Default: the hypervisor's own model, without what cannot be migrated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,15 +84,13 @@ pub struct FlavorSpec {
 }
 
 /// The CPU that a server sees.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct FlavorCpu {
     /// A CPU model by libvirt's name, such as `Nehalem` or `Skylake-Server-v4`; `virsh cpu-models x86_64` lists
     /// them. Only hypervisors that offer the model take the server.
-    #[schemars(
-        length(min = 1, max = 64),
-        regex(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    )]
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = Rule::new("self.matches(r'^[A-Za-z0-9][A-Za-z0-9._-]*$')").message("cpu.model must be a CPU model by libvirt's name, such as Skylake-Server-v4: letters, digits, dots, hyphens and underscores"))]
     pub model: String,
 }
 

@@ -80,6 +80,7 @@ pub struct GuestSpec {
     pub memory_mib: u64,
     /// CPU model by libvirt's name; absent: the host's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub cpu_model: Option<String>,
     /// The board.
     pub machine: Machine,
@@ -92,6 +93,7 @@ pub struct GuestSpec {
     /// The root disk.
     pub root_disk: RootDisk,
     /// The Secret beside this guest that holds the NoCloud seed.
+    #[schemars(length(max = 253))]
     pub seed_secret: String,
     /// Something to do once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -107,10 +109,16 @@ pub struct GuestSpec {
 #[serde(rename_all = "camelCase")]
 pub struct ServerIdentity {
     /// Its project.
+    #[schemars(length(max = 63))]
     pub namespace: String,
     /// Its name.
+    #[schemars(length(max = 253))]
     pub name: String,
     /// Its UID; also the UUID of the libvirt domain and the name of the Guest.
+    #[schemars(
+        length(max = 36),
+        regex(pattern = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+    )]
     pub uid: String,
 }
 
@@ -129,8 +137,10 @@ pub struct RootDisk {
 #[serde(rename_all = "camelCase")]
 pub struct ImageContent {
     /// The image's name, for messages: `project/name`.
+    #[schemars(length(max = 317))]
     pub name: String,
     /// Where to get it.
+    #[schemars(length(max = 2048))]
     pub url: String,
     /// Digest of the file.
     pub sha256: Sha256,
@@ -143,6 +153,7 @@ pub struct ImageContent {
 #[serde(rename_all = "camelCase")]
 pub struct GuestAction {
     /// The UID of the ServerAction.
+    #[schemars(length(max = 36))]
     pub id: String,
     /// What to do.
     pub verb: Verb,

@@ -69,7 +69,7 @@ pub struct HypervisorSpec {
     /// Whether new servers may come here. Servers that are here stay. Default: true.
     #[serde(default = "yes")]
     pub schedulable: bool,
-    /// How much more is promised than is there.
+    /// How much is promised to servers, in percent of what is there.
     #[serde(default)]
     pub overcommit: Overcommit,
     /// What is kept back for the host itself.

@@ -60,11 +60,15 @@ pub struct ImageSpec {
     pub format: DiskFormat,
     /// The smallest root disk that this image fits on, e.g. `2Gi`. Default: the image's own virtual size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::value::size_in_words")]
+    #[x_kube(validation = Rule::new("type(self) == int || self.matches(r'^[0-9]{1,15}(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$')").message("minDisk must be a whole number with a unit, such as 2Gi"))]
     pub min_disk: Option<Size>,
     /// The least memory that this image runs with, e.g. `256Mi`. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::value::size_in_words")]
+    #[x_kube(validation = Rule::new("type(self) == int || self.matches(r'^[0-9]{1,15}(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$')").message("minMemory must be a whole number with a unit, such as 256Mi"))]
     pub min_memory: Option<Size>,
-    /// Who may boot servers from it: `Private`, the projects's own servers; `Public`, everybody's, by the name
+    /// Who may boot servers from it: `Private`, the project's own servers; `Public`, everybody's, by the name
     /// `project/image`. Default: `Private`.
     #[serde(default)]
     pub visibility: Visibility,
@@ -82,16 +86,16 @@ pub struct ImageSource {
 }
 
 /// A file behind an HTTP or HTTPS address.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpSource {
     /// The address, `http://…` or `https://…`. Every hypervisor must reach it.
-    #[schemars(
-        length(min = 10, max = 2048),
-        regex(pattern = r"^https?://[^\s<>\x22'\\^`{|}]+$")
-    )]
+    #[schemars(length(max = 2048))]
+    #[x_kube(validation = Rule::new(r#"self.matches(r"^https?://[^\x00-\x20\x7f<>\x22'\\^`{|}]{2,}$")"#).message("url must be an address, http://… or https://…, without spaces, line breaks, quotes or markup: write %20 and the like for them"))]
     pub url: String,
     /// The SHA-256 digest of the file as it is served, as `sha256sum` prints it.
+    #[schemars(with = "String", length(max = 256))]
+    #[x_kube(validation = Rule::new("self.matches(r'^[0-9a-f]{64}$')").message("sha256 must be 64 lower-case hexadecimal digits, as sha256sum prints them"))]
     pub sha256: Sha256,
 }
 

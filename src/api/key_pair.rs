@@ -34,15 +34,13 @@ use serde::{Deserialize, Serialize};
     )
 )]
 #[x_kube(validation = Rule::new("self == oldSelf").message("a key pair cannot be changed: make another one"))]
+// A rule of the field would have the API server repeat the field's value, and so the private key.
+#[x_kube(validation = Rule::new("!self.publicKey.contains('PRIVATE KEY')").message("publicKey holds a private key, which must never leave its owner: give the one line of the .pub file").field_path(".publicKey"))]
 #[serde(rename_all = "camelCase")]
 pub struct KeyPairSpec {
     /// The public key in OpenSSH's one-line form: type, base64, and a comment if you like.
-    #[schemars(
-        length(min = 16, max = 16384),
-        regex(
-            pattern = r"^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-ssh-ed25519@openssh\.com|sk-ecdsa-sha2-nistp256@openssh\.com) [A-Za-z0-9+/]+={0,2}( [^\r\n]*)?$"
-        )
-    )]
+    #[schemars(length(max = 16384))]
+    #[x_kube(validation = Rule::new(r"self.contains('PRIVATE KEY') || self.matches(r'^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-ssh-ed25519@openssh\.com|sk-ecdsa-sha2-nistp256@openssh\.com) [A-Za-z0-9+/]+={0,2}( [^\x00-\x1f\x7f]*)?$')").message("publicKey must be the one line of a .pub file: its type (ssh-ed25519, ssh-rsa, ecdsa-sha2-… or sk-…@openssh.com), a space, base64, and a comment if you like"))]
     pub public_key: String,
 }
 

@@ -75,12 +75,12 @@ pub struct ServerSpec {
     #[schemars(length(max = 1024))]
     pub description: Option<String>,
     /// The name of the Flavor: how many virtual CPUs, how much memory and disk. Cannot be changed.
-    #[schemars(
-        length(min = 1, max = 253),
-        regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
-    )]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = Rule::new("self.matches(r'^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("flavor must be the name of a Flavor: lower-case letters, digits, hyphens and dots"))]
     pub flavor: String,
     /// The Image that the root disk starts from: `name`, or `project/name` for a public one. Cannot be changed.
+    #[schemars(with = "String", length(max = 317))]
+    #[x_kube(validation = Rule::new("self.matches(r'^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/)?[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$')").message("image must be the name of an Image, or project/name for a public one: lower-case letters, digits, hyphens and dots"))]
     pub image: Reference,
     /// The NICs of the guest, in their order. Networks come with a later version: leave it empty for now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -90,21 +90,18 @@ pub struct ServerSpec {
     pub networks: Vec<ServerNetwork>,
     /// The KeyPairs that may log in, by name, at most 16. Read by the guest at its first boot. Cannot be changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), inner(length(min = 1, max = 253)))]
+    #[schemars(length(max = 16), inner(length(max = 253)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
+    #[x_kube(validation = Rule::new("self.all(name, name.matches(r'^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$'))").message("keyPairs must be names of KeyPairs of this project: lower-case letters, digits, hyphens and dots"))]
     pub key_pairs: Vec<String>,
-    /// What cloud-init does at the first boot: `#cloud-config`, a `#!` script, or anything else it knows. At most
-    /// 64 KiB. Cannot be changed.
+    /// What cloud-init does at the first boot: `#cloud-config`, a `#!` script, or anything else it knows; exactly one
+    /// of `inline` and `secret`. At most 64 KiB. Cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_data: Option<UserData>,
     /// The guest's host name. Default: the server's name. Cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 253),
-        regex(
-            pattern = r"^[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?)*$"
-        )
-    )]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = Rule::new(r"self.matches(r'^[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?)*$')").message("hostname must be a host name: letters, digits and hyphens, 63 at most between two dots"))]
     pub hostname: Option<String>,
     /// Whether the server shall run, be off, stand still in memory, or sleep on disk. Default: `Running`.
     #[serde(default)]
@@ -143,14 +140,16 @@ pub struct UserData {
 }
 
 /// One value of a Secret.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretKey {
     /// The Secret's name.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = Rule::new("self.matches(r'^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("secret.name must be the name of a Secret of this project: lower-case letters, digits, hyphens and dots"))]
     pub name: String,
     /// The key in it.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = Rule::new("self.matches(r'^[-._a-zA-Z0-9]+$')").message("secret.key must be a key of the Secret: letters, digits, hyphens, dots and underscores"))]
     pub key: String,
 }
 
@@ -173,17 +172,16 @@ pub enum PowerState {
 #[serde(rename_all = "camelCase")]
 pub struct Shutdown {
     /// How long the guest may take to power off by itself, `0s` to `1h`; then it is cut off. Default: `60s`.
-    #[x_kube(validation = Rule::new("duration(self) >= duration('0s') && duration(self) <= duration('1h')").message("shutdown.grace must be between 0s and 1h"))]
+    #[x_kube(validation = Rule::new(r"self != '' && self.matches(r'^([0-9]{1,5}h)?([0-9]{1,7}m)?([0-9]{1,9}(\.[0-9]{1,9})?s)?([0-9]{1,9}(\.[0-9]{1,9})?(ms|us|µs|ns))?$') && duration(self) <= duration('1h')").message("shutdown.grace must be a duration between 0s and 1h, such as 90s or 5m"))]
     #[schemars(schema_with = "duration_schema")]
     pub grace: Duration,
 }
 
-/// A duration as Go writes it.
+/// A duration as Go writes it. What is wrong with one is said by a rule of its field.
 pub(super) fn duration_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({
         "type": "string",
-        "maxLength": 16,
-        "pattern": "^([0-9]{1,6}(h|m|s|ms))+$",
+        "maxLength": 64,
     })
 }
 
@@ -205,7 +203,8 @@ pub enum RestartPolicy {
 pub struct Placement {
     /// Labels that the Kubernetes node must carry, each with this value. At most 16.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(length(max = 16), extend("maxProperties" = 16))]
+    #[schemars(length(max = 16), extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 63}))]
+    #[x_kube(validation = Rule::new("self.all(label, size(label) <= 317)").message("nodeSelector names a label that is longer than Kubernetes' labels, 317 characters"))]
     pub node_selector: BTreeMap<String, String>,
 }
 

@@ -45,7 +45,8 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct ServerActionSpec {
     /// The name of the Server, in the same project.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = Rule::new("self.matches(r'^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("server must be the name of a Server of this project: lower-case letters, digits, hyphens and dots"))]
     pub server: String,
     /// Reboot the guest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,7 +60,7 @@ pub struct ServerActionSpec {
     /// How long the record is kept once the action has ended, `0s` to `8760h`. Default: `720h` (30 days).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::server::duration_schema")]
-    #[x_kube(validation = Rule::new("duration(self) <= duration('8760h')").message("ttlAfterFinished must be between 0s and 8760h"))]
+    #[x_kube(validation = Rule::new(r"self != '' && self.matches(r'^([0-9]{1,5}h)?([0-9]{1,7}m)?([0-9]{1,9}(\.[0-9]{1,9})?s)?([0-9]{1,9}(\.[0-9]{1,9})?(ms|us|µs|ns))?$') && duration(self) <= duration('8760h')").message("ttlAfterFinished must be a duration between 0s and 8760h, such as 720h"))]
     pub ttl_after_finished: Option<Duration>,
 }
 

@@ -157,6 +157,14 @@ impl JsonSchema for Size {
     }
 }
 
+/// The schema of a [`Size`] that users write. A pattern could only quote itself at them, so what is wrong is said in
+/// words by a rule of the field.
+pub(super) fn size_in_words(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = Size::json_schema(generator);
+    schema.remove("pattern");
+    schema
+}
+
 /// The name of an object of the same project, or `project/name` for one that its owner shares.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -205,3 +205,6 @@ fn pending(message: String) -> Decision {
         message,
     })
 }
+
+#[cfg(test)]
+mod tests;

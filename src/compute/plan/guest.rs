@@ -150,3 +150,6 @@ fn grace_seconds(server: &Server) -> u32 {
         .map_or(DEFAULT_GRACE, |shutdown| shutdown.grace.into());
     u32::try_from(grace.as_secs()).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -233,3 +233,6 @@ pub fn report(hypervisor: &Hypervisor, observed: Observed, now: Timestamp) -> Hy
         ..HypervisorStatus::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

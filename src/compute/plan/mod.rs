@@ -3,6 +3,8 @@
 pub mod action;
 pub mod catalogue;
 pub mod cloud_init;
+#[cfg(test)]
+mod fixtures;
 pub mod guest;
 pub mod happening;
 pub mod hypervisor;

@@ -329,3 +329,6 @@ fn user_data(server: &Server, found: &Found) -> Result<UserDataFound, Unresolved
         UserDataFound::None | UserDataFound::Bytes(_) => Ok(found.user_data.clone()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -240,3 +240,6 @@ fn wait(binding: Option<Binding>, progress: Progress) -> Decision {
         progress,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -229,3 +229,6 @@ impl<'a> Word<'a> {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

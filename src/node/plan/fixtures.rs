@@ -88,30 +88,35 @@ pub fn guest() -> Guest {
 
 impl Guest {
     /// Shall do this.
+    #[must_use]
     pub fn shall(mut self, power: PowerState) -> Self {
         self.spec.power = power;
         self
     }
 
     /// Was last reported so.
+    #[must_use]
     pub fn was(mut self, power: PowerState) -> Self {
         self.status.get_or_insert_default().power = Some(power);
         self
     }
 
     /// Was asked to power off then.
+    #[must_use]
     pub fn stopping_since(mut self, time: Timestamp) -> Self {
         self.status.get_or_insert_default().stopping_since = Some(Time(time));
         self
     }
 
     /// Is started again by this policy.
+    #[must_use]
     pub fn restarts(mut self, policy: RestartPolicy) -> Self {
         self.spec.restart_policy = policy;
         self
     }
 
     /// Has something to be done once.
+    #[must_use]
     pub fn told_to(mut self, verb: Verb) -> Self {
         self.spec.action = Some(GuestAction {
             id: "action-1".to_owned(),
@@ -121,12 +126,14 @@ impl Guest {
     }
 
     /// Was last reported like this.
+    #[must_use]
     pub fn reported(mut self, status: GuestStatus) -> Self {
         self.status = Some(status);
         self
     }
 
     /// Is being deleted.
+    #[must_use]
     pub fn deleted(mut self) -> Self {
         self.metadata.deletion_timestamp = Some(Time(at(0)));
         self
