@@ -1,10 +1,10 @@
 //! The whole contract of `Driver`, tried on a real hypervisor: every verb twice, every event waited for.
 //!
-//! It knows neither libvirt nor where it runs: the driver and the hands that kill processes are given to it, so the
-//! same steps run in a testbed's node and in `examples/exercise_libvirt.rs`.
+//! It knows neither libvirt nor where it runs: the driver and the hands that kill processes are given to it. See
+//! `libvirt_node` for who runs it.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -19,18 +19,21 @@ use kilonova::{
         plan::domain::{Domain, DomainLayout, domain},
     },
 };
+use testbed::{Seen, wait_for};
 
 /// How long anything may take under emulation on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What can be done to a host from outside.
 pub trait Hands {
     /// Kills the guest's QEMU process, with SIGKILL.
-    fn kill_qemu(&self, domain: &str) -> Result<()>;
+    async fn kill_qemu(&self, domain: &str) -> Result<()>;
     /// The process id of the guest's QEMU.
-    fn qemu_pid(&self, domain: &str) -> Result<String>;
+    async fn qemu_pid(&self, domain: &str) -> Result<String>;
     /// Kills libvirtd and starts it anew; the first is done when this returns.
-    fn restart_libvirtd(&self) -> Result<()>;
+    async fn restart_libvirtd(&self) -> Result<()>;
+    /// Where this process finds a file that the host calls `inner`.
+    fn path_of(&self, inner: &Path) -> PathBuf;
 }
 
 /// How long one step took.
@@ -49,7 +52,7 @@ pub struct Exercise<'a, D, H> {
     id: DomainId,
     name: String,
     domain: Domain,
-    console: &'a Path,
+    console: PathBuf,
     /// What the guest prints on its console when it is up.
     up: &'a str,
     events: Events,
@@ -71,7 +74,7 @@ pub async fn exercise<D: Driver, H: Hands>(
         id: guest.server.uid.parse()?,
         name: kilonova::node::plan::domain::domain_name(&guest.server.uid),
         domain,
-        console: &layout.console_log,
+        console: hands.path_of(&layout.console_log),
         up,
         events: driver.events(),
         laps: Vec::new(),
@@ -82,7 +85,6 @@ pub async fn exercise<D: Driver, H: Hands>(
     run.start().await.context("start")?;
     run.pause().await.context("pause and resume")?;
     run.save().await.context("managed save")?;
-    run.reboot().await.context("reboot")?;
     run.reset().await.context("reset")?;
     run.kill().await.context("a killed QEMU")?;
     run.lose_libvirtd().await.context("a restarted libvirtd")?;
@@ -143,6 +145,7 @@ impl<D: Driver, H: Hands> Exercise<'_, D, H> {
     }
 
     async fn start(&mut self) -> Result<()> {
+        let boots = self.boots();
         let begun = Instant::now();
         self.driver.start(self.id).await?;
         self.lap("start", begun);
@@ -152,11 +155,11 @@ impl<D: Driver, H: Hands> Exercise<'_, D, H> {
         let info = self.info().await?;
         ensure!(info.state == DomainState::Running, "{:?}", info.state);
         ensure!(info.running_mark == info.mark);
-        let begun = Instant::now();
+        let looked = Instant::now();
         self.info().await?;
-        self.lap("find", begun);
+        self.lap("find", looked);
         ensure!(self.driver.undefine(self.id).await.is_err());
-        self.booted(begun).await
+        self.booted(boots, begun).await
     }
 
     async fn pause(&mut self) -> Result<()> {
@@ -203,31 +206,7 @@ impl<D: Driver, H: Hands> Exercise<'_, D, H> {
             self.driver.discard_saved(self.id).await?;
         }
         ensure!(!self.info().await?.has_managed_save);
-        self.driver.start(self.id).await?;
-        self.booted(Instant::now()).await
-    }
-
-    /// The guest reboots in place, or it ends and is to be started by whoever asked: see `Driver::ask_reboot`.
-    async fn reboot(&mut self) -> Result<()> {
-        let pid = self.hands.qemu_pid(&self.name)?;
-        self.quiet().await;
-        let begun = Instant::now();
-        self.driver.ask_reboot(self.id).await?;
-        self.heard("Rebooted", |what| what == DomainEvent::Rebooted)
-            .await?;
-        self.lap("ask_reboot to Rebooted", begun);
-        // libvirt decides within a moment of the reset whether the guest may go on.
-        let ended = self.heard("Stopped(Shutdown)", stopped(StopReason::Shutdown));
-        if tokio::time::timeout(Duration::from_secs(3), ended)
-            .await
-            .is_ok()
-        {
-            self.lap("ask_reboot to Stopped(Shutdown): not reset", begun);
-            self.driver.start(self.id).await?;
-        } else {
-            ensure!(self.hands.qemu_pid(&self.name)? == pid);
-        }
-        self.is(DomainState::Running).await
+        self.boot().await
     }
 
     async fn reset(&mut self) -> Result<()> {
@@ -243,28 +222,27 @@ impl<D: Driver, H: Hands> Exercise<'_, D, H> {
     async fn kill(&mut self) -> Result<()> {
         self.quiet().await;
         let begun = Instant::now();
-        self.hands.kill_qemu(&self.name)?;
+        self.hands.kill_qemu(&self.name).await?;
         let killed = Instant::now();
         self.heard("Stopped(Crashed)", stopped(StopReason::Crashed))
             .await?;
         self.lap("killing QEMU itself", begun);
         self.lap("QEMU killed to Stopped(Crashed)", killed);
         self.is(DomainState::Shutoff(StopReason::Crashed)).await?;
-        self.driver.start(self.id).await?;
-        self.booted(Instant::now()).await
+        self.boot().await
     }
 
     async fn lose_libvirtd(&mut self) -> Result<()> {
-        let pid = self.hands.qemu_pid(&self.name)?;
+        let pid = self.hands.qemu_pid(&self.name).await?;
         self.quiet().await;
         let begun = Instant::now();
-        self.hands.restart_libvirtd()?;
+        self.hands.restart_libvirtd().await?;
         self.event("Disconnected", |event| event == DriverEvent::Disconnected)
             .await?;
         self.event("Connected", |event| event == DriverEvent::Connected)
             .await?;
         self.lap("libvirtd killed to Connected", begun);
-        ensure!(self.hands.qemu_pid(&self.name)? == pid);
+        ensure!(self.hands.qemu_pid(&self.name).await? == pid);
         self.is(DomainState::Running).await?;
         self.quiet().await;
         self.driver.pause(self.id).await?;
@@ -329,17 +307,33 @@ impl<D: Driver, H: Hands> Exercise<'_, D, H> {
         Ok(())
     }
 
-    /// Waits until the guest says on its console that it is up.
-    async fn booted(&mut self, begun: Instant) -> Result<()> {
-        while begun.elapsed() < PATIENCE {
-            let console = tokio::fs::read(self.console).await.unwrap_or_default();
-            if String::from_utf8_lossy(&console).contains(self.up) {
-                self.lap("start to up", begun);
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        bail!("the guest did not print {:?}", self.up)
+    /// Starts the guest from nothing and waits until it is up.
+    async fn boot(&mut self) -> Result<()> {
+        let boots = self.boots();
+        let begun = Instant::now();
+        self.driver.start(self.id).await?;
+        self.booted(boots, begun).await
+    }
+
+    /// How often the guest has said on its console that it is up.
+    fn boots(&self) -> usize {
+        let console = std::fs::read(&self.console).unwrap_or_default();
+        String::from_utf8_lossy(&console).matches(self.up).count()
+    }
+
+    /// Waits until the guest has said so once more than these times.
+    async fn booted(&mut self, before: usize, begun: Instant) -> Result<()> {
+        let what = format!("the guest to print {:?}", self.up);
+        wait_for(&what, PATIENCE, async || {
+            let boots = self.boots();
+            Ok(Seen::when(
+                boots > before,
+                format!("it did so {boots} times"),
+            ))
+        })
+        .await?;
+        self.lap("start to up", begun);
+        Ok(())
     }
 
     /// Forgets what has happened so far, so that what is heard next is news.

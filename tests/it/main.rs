@@ -2,6 +2,27 @@
 //!
 //! Each module opens with what it shows. Tests wait on conditions, never on time, and leave nothing behind; a test
 //! that cannot run on a machine fails and says why.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that fails should say where")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that fails should say where"
+)]
 
 mod repository;
+
+mod admission;
+mod libvirt;
+mod libvirt_node;
+
+mod shared;
+
+mod actions;
+mod bad_input;
+mod debian;
+mod firmware;
+mod lifecycle;
+mod observability;
+mod resilience;
+mod restart;
+mod scheduling;

@@ -21,6 +21,7 @@
 //! names, folders) follows from its slot or its name: testbeds run side by side. Never ends a process, or removes
 //! anything, that no testbed has made.
 
+pub mod bench;
 pub mod examples;
 pub mod guardian;
 pub mod prepare;

@@ -1,5 +1,6 @@
 //! The command line: which subcommands there are and what each asks of the library.
 
+mod bench;
 mod logs;
 pub mod output;
 mod status;
@@ -57,6 +58,8 @@ enum Command {
     },
     /// Prints the log of a part; without a name, the names.
     Logs(logs::Logs),
+    /// Measures Kilonova on this testbed.
+    Bench(bench::Bench),
     /// Stops a part and starts it again with the same arguments. A node's name boots the whole node anew.
     Restart {
         /// The part, such as kube-apiserver or n1/agent, or a node.
@@ -93,6 +96,7 @@ impl Arguments {
             Command::Kubeconfig { raw } => kubeconfig(&Testbed::open(&name)?, raw)?,
             Command::Exec { node, words } => exec(&Testbed::open(&name)?, &node, words)?,
             Command::Logs(arguments) => arguments.run(&Testbed::open(&name)?)?,
+            Command::Bench(arguments) => return arguments.run(&Testbed::open(&name)?).await,
             Command::Restart { who } => restart(&Testbed::open(&name)?, &who).await?,
             Command::Kill { who } => kill(&Testbed::open(&name)?, &who).await?,
             Command::Guard => guardian::guard(&name).await?,
