@@ -77,6 +77,9 @@ impl<D: Driver> Reconciler for GuestController<D> {
         let progress = steps::act(ctx, &work, &decision.steps).await;
         ctx.memory
             .tried(&uid, generation, progress.failure.is_some());
+        if progress.done.contains(&Step::AskShutdown) {
+            ctx.memory.asked(&uid, Timestamp::now());
+        }
         if progress.done.contains(&Step::Release) {
             ctx.memory.forget(&uid);
             return Ok(Action::await_change());

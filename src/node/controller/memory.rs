@@ -67,6 +67,7 @@ impl Memory {
                 let quick = why == StopReason::Failed || ran.is_some_and(decide::is_quick);
                 recent.failures = if quick { recent.failures + 1 } else { 0 };
                 recent.ended_at = Some(now);
+                recent.asked_at = None;
             }
             DomainEvent::Rebooted
             | DomainEvent::Defined
@@ -77,6 +78,15 @@ impl Memory {
             | DomainEvent::Panicked
             | DomainEvent::IoError => {}
         }
+    }
+
+    /// Takes note that the guest's power button was pressed.
+    pub fn asked(&self, uid: &str, now: Timestamp) {
+        self.locked()
+            .entry(uid.to_owned())
+            .or_default()
+            .recent
+            .asked_at = Some(now);
     }
 
     /// Takes note that the guest is not meant to run: that it ends is no failure.

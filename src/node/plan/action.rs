@@ -18,7 +18,7 @@ use crate::{
     node::driver::{DomainInfo, DomainState},
 };
 
-use super::decide::{ASK_AGAIN, Decision, Step, Waiting, elapsed, later, wait};
+use super::decide::{ASK_AGAIN, Decision, Step, Waiting, elapsed, later, press, wait};
 
 /// What the agent's process remembers of a guest, and forgets when it ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Recent {
     pub failures: u32,
     /// When it last ended.
     pub ended_at: Option<Timestamp>,
+    /// When its power button was last pressed, if it has not ended since.
+    pub asked_at: Option<Timestamp>,
     /// The action that this process has begun.
     pub acting: Option<String>,
 }
@@ -131,10 +133,9 @@ fn go_on(
             ..conclude(action, true, message)
         };
     }
-    // A guest that is still booting does not hear the button.
     let again = ASK_AGAIN.min(left);
     Decision {
-        steps: vec![Step::AskShutdown],
+        steps: press(recent, now).into_iter().collect(),
         ..later(Waiting::Nothing, again)
     }
 }

@@ -6,16 +6,24 @@ use jiff::Timestamp;
 
 use crate::{
     api::{guest::Guest, server::PowerState},
-    node::driver::{DomainInfo, DomainState, PauseReason},
+    node::{
+        driver::{DomainInfo, DomainState, PauseReason},
+        plan::action::Recent,
+    },
 };
 
-use super::{ASK_AGAIN, Decision, SOON, Step, Waiting, act, elapsed, later};
+use super::{ASK_AGAIN, Decision, SOON, Step, Waiting, act, elapsed, later, press};
 
 /// How soon to try again after storage refused to read or write.
 const AFTER_IO_ERROR: Duration = Duration::from_secs(10);
 
 /// The domain has a process.
-pub(super) fn active(guest: &Guest, domain: &DomainInfo, now: Timestamp) -> Decision {
+pub(super) fn active(
+    guest: &Guest,
+    domain: &DomainInfo,
+    recent: &Recent,
+    now: Timestamp,
+) -> Decision {
     match (guest.spec.power, domain.state) {
         (
             _,
@@ -30,7 +38,7 @@ pub(super) fn active(guest: &Guest, domain: &DomainInfo, now: Timestamp) -> Deci
             steps: vec![Step::Destroy],
             ..later(Waiting::Transition, SOON)
         },
-        (PowerState::Stopped, state) => stop(guest, state, now),
+        (PowerState::Stopped, state) => stop(guest, state, recent, now),
         (PowerState::Running, DomainState::Paused(PauseReason::IoError)) => Decision {
             steps: vec![Step::Resume],
             ..later(Waiting::Storage, AFTER_IO_ERROR)
@@ -48,7 +56,7 @@ pub(super) fn active(guest: &Guest, domain: &DomainInfo, now: Timestamp) -> Deci
 }
 
 /// Asks the guest to power off, and cuts it off when it has not done so in time.
-fn stop(guest: &Guest, state: DomainState, now: Timestamp) -> Decision {
+fn stop(guest: &Guest, state: DomainState, recent: &Recent, now: Timestamp) -> Decision {
     let grace = Duration::from_secs(guest.spec.shutdown_grace_seconds.into());
     let since = guest
         .status
@@ -60,7 +68,7 @@ fn stop(guest: &Guest, state: DomainState, now: Timestamp) -> Decision {
     }
     // A guest that stands still hears nothing.
     let wake = matches!(state, DomainState::Paused(_)).then_some(Step::Resume);
-    let steps = wake.into_iter().chain([Step::AskShutdown]).collect();
+    let steps = wake.into_iter().chain(press(recent, now)).collect();
     let left = grace.saturating_sub(asked_for);
     Decision {
         steps,

@@ -176,7 +176,9 @@ pub fn decide(guest: &Guest, observed: &Observed, now: Timestamp) -> Decision {
     let domain = domain.filter(|domain| !outdated(guest, domain));
     let stale = matches!(&observed.domain, Sight::Present(old) if domain.is_none() && old.state.is_active());
     let mut decision = match domain {
-        Some(domain) if domain.state.is_active() => active::active(guest, domain, now),
+        Some(domain) if domain.state.is_active() => {
+            active::active(guest, domain, &observed.recent, now)
+        }
         Some(_) | None => off::off(guest, domain, observed, now),
     };
     if stale {
@@ -207,6 +209,14 @@ fn remove(domain: Option<&DomainInfo>) -> Decision {
         steps,
         ..wait(Waiting::Farewell)
     }
+}
+
+/// A press of the power button, unless it was pressed a moment ago: whatever triggers a run must not press it twice.
+pub(super) fn press(recent: &Recent, now: Timestamp) -> Option<Step> {
+    let since = recent
+        .asked_at
+        .map_or(Duration::MAX, |asked| elapsed(asked, now));
+    (since >= ASK_AGAIN).then_some(Step::AskShutdown)
 }
 
 /// Time that has passed; none if the clock was set back.

@@ -96,6 +96,15 @@ fn a_guest_that_does_not_power_off_is_cut_off_after_its_grace() {
 }
 
 #[test]
+fn the_power_button_is_not_pressed_again_at_once() {
+    let guest = guest().shall(PowerState::Stopped).stopping_since(at(0));
+    let mut observed = sees(DomainState::Running);
+    observed.recent.asked_at = Some(at(0));
+    assert_eq!(decide(&guest, &observed, at(1)).steps, []);
+    assert_eq!(decide(&guest, &observed, at(5)).steps, [Step::AskShutdown]);
+}
+
+#[test]
 fn the_next_look_is_never_after_the_grace() {
     let guest = guest().shall(PowerState::Stopped).stopping_since(at(0));
     let decision = decide(&guest, &sees(DomainState::Running), at(58));
