@@ -1,19 +1,25 @@
 //! What of a testbed is in the machine: taken while it runs, looked for when it should be gone.
 //!
-//! Only what belongs to the one testbed, since others run beside it.
+//! Only what belongs to the one testbed, since others run beside it. Whatever the kernel hands out again once it is
+//! free (pids, names of links, numbers of namespaces) is told apart from what a newer testbed got: processes by their
+//! start time, links by their index, which only grows, and namespaces by keeping them open, so that their numbers
+//! cannot be given away meanwhile.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use testbed::{ProcessId, Seen, Testbed, wait_for};
 
+const NAMESPACES: [&str; 6] = ["net", "mnt", "pid", "uts", "ipc", "cgroup"];
+
 pub struct Traces {
     name: String,
-    link_prefix: String,
+    links: BTreeMap<String, u32>,
     processes: Vec<ProcessId>,
-    namespaces: BTreeSet<PathBuf>,
+    namespaces: BTreeMap<PathBuf, File>,
     root: PathBuf,
 }
 
@@ -30,17 +36,17 @@ impl Traces {
             let procs = std::fs::read_to_string(group.join("cgroup.procs"))?;
             pids.extend(procs.lines().filter_map(|pid| pid.parse::<i32>().ok()));
         }
-        let mut namespaces = BTreeSet::new();
+        let mut namespaces = BTreeMap::new();
         for node in testbed.nodes()? {
-            for kind in ["net", "mnt", "pid", "uts", "ipc", "cgroup"] {
+            for kind in NAMESPACES {
                 let link = format!("/proc/{}/ns/{kind}", node.init()?);
-                namespaces.insert(std::fs::read_link(link)?);
+                namespaces.insert(std::fs::read_link(&link)?, File::open(&link)?);
             }
         }
         let [_, _, slot, _] = testbed.host_address().octets();
         Ok(Self {
             name: testbed.name().to_owned(),
-            link_prefix: format!("kn{slot}"),
+            links: links(&format!("kn{slot}"))?,
             processes: pids.into_iter().map(ProcessId::of).collect::<Result<_>>()?,
             namespaces,
             root: PathBuf::from("/var/lib/kilonova/devstack").join(testbed.name()),
@@ -66,7 +72,7 @@ impl Traces {
         let mut left: Vec<String> = Vec::new();
         let alive = self.processes.iter().filter(|process| process.is_alive());
         left.extend(alive.map(|process| format!("process {}", process.pid)));
-        left.extend(self.links()?);
+        left.extend(self.left_links());
         let mounts = std::fs::read_to_string("/proc/mounts")?;
         left.extend(
             mounts
@@ -93,31 +99,46 @@ impl Traces {
         Ok(left)
     }
 
-    fn links(&self) -> Result<Vec<String>> {
-        let mut links = Vec::new();
-        for link in std::fs::read_dir("/sys/class/net")? {
-            let link = link?.file_name().to_string_lossy().into_owned();
-            let rest = link.strip_prefix(&self.link_prefix);
-            if rest.is_some_and(|rest| rest == "br" || rest.starts_with('n')) {
-                links.push(format!("link {link}"));
-            }
-        }
-        Ok(links)
+    fn left_links(&self) -> impl Iterator<Item = String> {
+        let there = |(link, index): &(&String, &u32)| link_index(link) == Some(**index);
+        let left = self.links.iter().filter(there);
+        left.map(|(link, _)| format!("link {link}"))
     }
 
     fn used_namespaces(&self) -> Result<Vec<String>> {
         let mut used = Vec::new();
         for process in std::fs::read_dir("/proc")? {
             let namespaces = process?.path().join("ns");
-            for kind in ["net", "mnt", "pid", "uts", "ipc", "cgroup"] {
+            for kind in NAMESPACES {
                 let link = std::fs::read_link(namespaces.join(kind));
-                if link.is_ok_and(|link| self.namespaces.contains(&link)) {
+                if link.is_ok_and(|link| self.namespaces.contains_key(&link)) {
                     used.push(namespaces.join(kind).display().to_string());
                 }
             }
         }
         Ok(used)
     }
+}
+
+/// The bridge and the cables of a testbed, by the prefix of their names.
+fn links(prefix: &str) -> Result<BTreeMap<String, u32>> {
+    let mut links = BTreeMap::new();
+    for link in std::fs::read_dir("/sys/class/net")? {
+        let link = link?.file_name().to_string_lossy().into_owned();
+        let rest = link.strip_prefix(prefix);
+        if !rest.is_some_and(|rest| rest == "br" || rest.starts_with('n')) {
+            continue;
+        }
+        if let Some(index) = link_index(&link) {
+            links.insert(link, index);
+        }
+    }
+    Ok(links)
+}
+
+fn link_index(link: &str) -> Option<u32> {
+    let index = std::fs::read_to_string(format!("/sys/class/net/{link}/ifindex")).ok()?;
+    index.trim().parse().ok()
 }
 
 fn groups(name: &str) -> Result<Vec<PathBuf>> {
