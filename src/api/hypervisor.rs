@@ -107,22 +107,36 @@ impl Default for Overcommit {
 }
 
 /// What is kept back for the host itself.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
 pub struct Reserved {
-    /// Memory. Default: `512Mi`.
+    /// Memory that no server is given, e.g. `2Gi`. Default: `512Mi`.
+    #[serde(default = "reserved_memory")]
+    #[schemars(schema_with = "super::value::size_in_words")]
+    #[x_kube(validation = Rule::new("type(self) == int || self.matches(r'^[0-9]{1,15}(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$') && quantity(self).compareTo(quantity('1Pi')) <= 0").message("reserved.memory must be a whole number with a unit, such as 512Mi, 1Pi at most"))]
     pub memory: Size,
-    /// Disk. Default: `1Gi`.
+    /// Disk that no server is given, e.g. `20Gi`. Default: `1Gi`.
+    #[serde(default = "reserved_disk")]
+    #[schemars(schema_with = "super::value::size_in_words")]
+    #[x_kube(validation = Rule::new("type(self) == int || self.matches(r'^[0-9]{1,15}(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$') && quantity(self).compareTo(quantity('1Pi')) <= 0").message("reserved.disk must be a whole number with a unit, such as 1Gi, 1Pi at most"))]
     pub disk: Size,
 }
 
 impl Default for Reserved {
     fn default() -> Self {
         Self {
-            memory: Size::mib(512),
-            disk: Size::gib(1),
+            memory: reserved_memory(),
+            disk: reserved_disk(),
         }
     }
+}
+
+const fn reserved_memory() -> Size {
+    Size::mib(512)
+}
+
+const fn reserved_disk() -> Size {
+    Size::gib(1)
 }
 
 /// What is known of a hypervisor. All but the condition `Ready` is the node agent's word.

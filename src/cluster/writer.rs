@@ -1,7 +1,7 @@
 //! Everything that is written to the API server goes through here, so that it is written one way: server-side
 //! apply under one field manager, status compared first, the object's identity always checked.
 
-use std::{collections::BTreeMap, fmt::Debug};
+use std::fmt::Debug;
 
 use kube::{
     Client, Resource, ResourceExt,
@@ -152,24 +152,23 @@ impl Writer {
             .map(Some)
     }
 
-    /// Makes the object's labels these, and leaves everything else as it is.
-    pub async fn set_labels<K: Object>(
-        &self,
-        object: &K,
-        labels: &BTreeMap<String, String>,
-    ) -> Result<K> {
-        let gone = object
-            .labels()
-            .keys()
-            .filter(|key| !labels.contains_key(*key));
-        let mut patch: serde_json::Map<String, Value> =
+    /// Makes the object's labels those of `wanted`, adds its annotations, and leaves everything else as it is.
+    pub async fn mark<K: Object>(&self, object: &K, wanted: &K) -> Result<K> {
+        let stays = |key: &&String| wanted.labels().contains_key(*key);
+        let gone = object.labels().keys().filter(|key| !stays(key));
+        let mut labels: serde_json::Map<String, Value> =
             gone.map(|key| (key.clone(), Value::Null)).collect();
-        patch.extend(
-            labels
+        labels.extend(
+            wanted
+                .labels()
                 .iter()
                 .map(|(key, value)| (key.clone(), Value::from(value.as_str()))),
         );
-        let patch = json!({ "metadata": { "uid": object.uid(), "labels": patch } });
+        let patch = json!({ "metadata": {
+            "uid": object.uid(),
+            "labels": labels,
+            "annotations": wanted.annotations(),
+        }});
         let request = path(object).patch(&object.name_any(), &self.merged(), &Patch::Merge(patch));
         self.send("label", object, request).await
     }

@@ -2,13 +2,17 @@
 //! the agent does with domains that nobody asked for. One test at a time, on a testbed of their own.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
+use k8s_openapi::api::rbac::v1::Role;
 use kilonova::api::guest::Guest;
+use kilonova::api::hypervisor::Hypervisor;
 use kilonova::api::node_namespace;
 use kilonova::api::server::{PowerState, Server, ServerState};
+use kilonova::compute::plan::hypervisor::OUTFIT;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
@@ -108,7 +112,6 @@ async fn guests_run_on_whatever_else_dies_and_all_goes_on_afterwards() -> Result
             "{part} came back, and a guest has another QEMU"
         );
     }
-    // An upgrade is an orderly end and another start.
     for part in ["n1/agent", "operator"] {
         project.testbed.part(part)?.restart().await?;
     }
@@ -128,6 +131,61 @@ async fn guests_run_on_whatever_else_dies_and_all_goes_on_afterwards() -> Result
         guest.wait_tick().await?;
         project.delete_all_of(name, guest).await?;
     }
+    Ok(())
+}
+
+/// There and back: `up` with another binary applies its CRDs and starts operator and agents again from it. (It is the
+/// same code in another file. `tests/RESULTS.md` tells how upgrades from older code and older Kubernetes were seen.)
+#[tokio::test]
+async fn an_upgrade_and_a_rollback_leave_guests_alone() -> Result<()> {
+    let (_turn, project) = turn().await?;
+    let testbed = project.testbed;
+    let guests = boot_all(&project, &["one", "two"]).await?;
+    let this = PathBuf::from(env!("CARGO_BIN_EXE_kilonova"));
+    let folder = tempfile::tempdir()?;
+    let other = folder.path().join("kilonova");
+    std::fs::copy(&this, &other)?;
+    for (binary, way) in [(&other, "the upgrade"), (&this, "the rollback")] {
+        testbed.part("operator")?.stop().await?;
+        fit_out_as_an_older_version(&project).await?;
+        let builder = Testbed::builder(testbed.name()).nodes(2).kilonova(binary);
+        drop(builder.up().await?);
+        for part in ["operator", "n1/agent", "n2/agent"] {
+            let process = testbed.part(part)?.process().context("it runs")?;
+            let runs = std::fs::read_link(format!("/proc/{}/exe", process.pid))?;
+            assert_eq!(&runs, binary, "{part} after {way}");
+        }
+        revive(testbed).await?;
+        let roles: Api<Role> = Api::namespaced(project.client.clone(), &node_namespace("n1"));
+        let has_rules = |role: &Role| role.rules.as_ref().is_some_and(|rules| rules.len() > 1);
+        wait_for("the agent's rights", SOON, async || {
+            Ok(Seen::when(has_rules(&roles.get("node").await?), "one rule"))
+        })
+        .await?;
+        works(&project).await.with_context(|| way)?;
+        ensure!(same_qemus(&guests), "{way} gave a guest another QEMU");
+    }
+    for (name, (guest, _)) in ["one", "two"].iter().zip(&guests) {
+        project.wait_state(name, ServerState::Active).await?;
+        guest.wait_tick().await?;
+        project.delete_all_of(name, guest).await?;
+    }
+    Ok(())
+}
+
+/// Leaves n1 as a version would have that needed fewer rights.
+async fn fit_out_as_an_older_version(project: &Project<'_>) -> Result<()> {
+    let params = PatchParams::default();
+    let roles: Api<Role> = Api::namespaced(project.client.clone(), &node_namespace("n1"));
+    let role = roles.get("node").await?;
+    let fewer: Vec<_> = role.rules.iter().flatten().take(1).collect();
+    let patch = Patch::Merge(json!({ "rules": fewer }));
+    roles.patch("node", &params, &patch).await?;
+    let hypervisors: Api<Hypervisor> = Api::all(project.client.clone());
+    let older = json!({ "metadata": { "annotations": { OUTFIT: "older" } } });
+    hypervisors
+        .patch("n1", &params, &Patch::Merge(older))
+        .await?;
     Ok(())
 }
 

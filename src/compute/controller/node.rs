@@ -1,5 +1,6 @@
 //! Gives every labelled Kubernetes node what its agent needs: a namespace, an account with its rights, a
-//! `Hypervisor`. Takes nothing away: a node that lost its label still has guests.
+//! `Hypervisor`; and again when an upgrade wants other rights. Takes nothing away: a node that lost its label still has
+//! guests.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use crate::{
         Result,
         controller::{Reconciler, SLOW_RESYNC},
     },
-    compute::plan::hypervisor::{self, Outfit},
+    compute::plan::hypervisor::{self, Missing, Outfit},
 };
 
 use super::Context;
@@ -28,33 +29,33 @@ impl Reconciler for NodeController {
         if !hypervisor::is_in(&node) || node.metadata.deletion_timestamp.is_some() {
             return Ok(Action::await_change());
         }
-        let Outfit {
-            namespace,
-            account,
-            role,
-            binding,
-            cluster_role,
-            cluster_binding,
-            hypervisor,
-        } = hypervisor::outfit(&node);
-        if let Some(known) = ctx.caches.hypervisors.get(None, &node.name_any()) {
-            // The kubelet touches its Node every few minutes; only labels matter here.
-            if known.labels() == hypervisor.labels() {
-                return Ok(Action::requeue(SLOW_RESYNC));
-            }
-            let labels = hypervisor.labels().clone();
-            let written = ctx.writer.set_labels(&*known, &labels).await?;
-            ctx.caches.hypervisors.remember(written);
-            return Ok(Action::requeue(SLOW_RESYNC));
+        let known = ctx.caches.hypervisors.get(None, &node.name_any());
+        let outfit = hypervisor::outfit(&node);
+        let missing = outfit.missing(known.as_deref());
+        if matches!(missing, Missing::Rights | Missing::Everything) {
+            ctx.give_rights(&outfit).await?;
         }
-        ctx.writer.apply(&namespace).await?;
-        ctx.writer.apply(&account).await?;
-        ctx.writer.apply(&role).await?;
-        ctx.writer.apply(&binding).await?;
-        ctx.writer.apply(&cluster_role).await?;
-        ctx.writer.apply(&cluster_binding).await?;
-        // Last, so that a hypervisor that is there has everything that belongs to it.
-        ctx.writer.create(&hypervisor).await?;
+        // Last, so that a hypervisor that is there, and marked with its outfit, has everything that belongs to it.
+        match (missing, known) {
+            (Missing::Nothing, _) => {}
+            (_, None) => ctx.writer.create(&outfit.hypervisor).await?,
+            (_, Some(known)) => {
+                let marked = ctx.writer.mark(&*known, &outfit.hypervisor).await?;
+                ctx.caches.hypervisors.remember(marked);
+            }
+        }
         Ok(Action::requeue(SLOW_RESYNC))
+    }
+}
+
+impl Context {
+    async fn give_rights(&self, outfit: &Outfit) -> Result<()> {
+        self.writer.apply(&outfit.namespace).await?;
+        self.writer.apply(&outfit.account).await?;
+        self.writer.apply(&outfit.role).await?;
+        self.writer.apply(&outfit.binding).await?;
+        self.writer.apply(&outfit.cluster_role).await?;
+        self.writer.apply(&outfit.cluster_binding).await?;
+        Ok(())
     }
 }

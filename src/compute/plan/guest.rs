@@ -21,6 +21,9 @@ use super::{
     server::Binding,
 };
 
+/// The most characters that a host name has between two dots.
+const HOST_LABEL_MAX: usize = 63;
+
 /// The guest that `binding`'s node shall run for the server.
 pub fn compile(server: &Server, resolved: &Resolved, binding: &Binding) -> Guest {
     let uid = server.uid().unwrap_or_default();
@@ -110,11 +113,7 @@ pub fn seed(server: &Server, resolved: &Resolved, binding: &Binding) -> Secret {
     let uid = server.uid().unwrap_or_default();
     let meta_data = cloud_init::meta_data(&SeedRequest {
         instance_id: &uid,
-        hostname: server
-            .spec
-            .hostname
-            .as_deref()
-            .unwrap_or(&server.name_any()),
+        hostname: &hostname(server),
         public_keys: &resolved.public_keys,
     });
     let user_data = match &resolved.user_data {
@@ -140,6 +139,20 @@ pub fn seed(server: &Server, resolved: &Resolved, binding: &Binding) -> Secret {
         ])),
         ..Secret::default()
     }
+}
+
+/// What the guest calls itself. A server's name may have longer labels than a host's (RFC 1123, section 2.1), which
+/// are cut, as in Nova.
+fn hostname(server: &Server) -> String {
+    if let Some(hostname) = &server.spec.hostname {
+        return hostname.clone();
+    }
+    let name = server.name_any();
+    let labels = name.split('.').map(|label| {
+        let cut: String = label.chars().take(HOST_LABEL_MAX).collect();
+        cut.trim_end_matches('-').to_owned()
+    });
+    labels.collect::<Vec<_>>().join(".")
 }
 
 fn grace_seconds(server: &Server) -> u32 {

@@ -13,6 +13,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::ResourceExt;
+use sha2::{Digest, Sha256};
 
 use crate::api::{
     GROUP, HYPERVISOR_LABEL,
@@ -26,6 +27,9 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(20);
 
 /// The ServiceAccount of an agent, in its node's namespace.
 pub const AGENT_ACCOUNT: &str = "node";
+
+/// Which outfit a hypervisor's agent was given: another one is due when an upgrade wants other rights.
+pub const OUTFIT: &str = "kilonova.dev/outfit";
 
 /// The label of everything that the operator makes.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "kilonova");
@@ -67,7 +71,7 @@ pub fn outfit(node: &Node) -> Outfit {
         api_group: None,
     };
     let cluster_name = format!("kilonova:node:{name}");
-    Outfit {
+    let mut outfit = Outfit {
         namespace: Namespace {
             metadata: meta(&namespace, None),
             ..Namespace::default()
@@ -96,7 +100,57 @@ pub fn outfit(node: &Node) -> Outfit {
             subjects: Some(vec![account]),
         },
         hypervisor: hypervisor(node),
+    };
+    let digest = outfit.digest();
+    outfit.hypervisor.metadata.annotations = Some(BTreeMap::from([(OUTFIT.to_owned(), digest)]));
+    outfit
+}
+
+impl Outfit {
+    /// Changes when anything changes that lets the agent work.
+    fn digest(&self) -> String {
+        let all = serde_json::json!([
+            self.namespace,
+            self.account,
+            self.role,
+            self.binding,
+            self.cluster_role,
+            self.cluster_binding,
+        ]);
+        let digest = Sha256::digest(all.to_string());
+        digest[..8]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
+
+    /// What has to be written for a node whose hypervisor is known so.
+    pub fn missing(&self, known: Option<&Hypervisor>) -> Missing {
+        let Some(known) = known else {
+            return Missing::Everything;
+        };
+        let wanted = &self.hypervisor;
+        if known.annotations().get(OUTFIT) != wanted.annotations().get(OUTFIT) {
+            Missing::Rights
+        } else if known.labels() == wanted.labels() {
+            Missing::Nothing
+        } else {
+            Missing::Labels
+        }
+    }
+}
+
+/// What of its outfit a node has not got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// It has all. The kubelet touches its Node every few minutes, and only labels matter.
+    Nothing,
+    /// The labels of the node have changed.
+    Labels,
+    /// It was fitted out by another version, or by hand.
+    Rights,
+    /// It is new.
+    Everything,
 }
 
 /// The hypervisor carries its node's labels, so that node selectors mean what they say. Its spec is left to

@@ -132,6 +132,24 @@ fn the_host_name_is_the_server_s_unless_it_has_another() {
     }
 }
 
+/// Names of objects may have longer labels than names of hosts.
+#[test]
+fn a_long_name_is_cut_to_a_host_name() {
+    let mut server = server();
+    let long = format!("{}-{}", "a".repeat(62), "b".repeat(50));
+    for (name, expected) in [
+        ("web-1.shop", "web-1.shop".to_owned()),
+        (&*long, "a".repeat(62)),
+        (
+            &*format!("{long}.{}", "c".repeat(80)),
+            format!("{}.{}", "a".repeat(62), "c".repeat(63)),
+        ),
+    ] {
+        server.metadata.name = Some(name.to_owned());
+        assert_eq!(hostname(&server), expected);
+    }
+}
+
 /// Delete and recreate under the same name gives a new machine: cloud-init runs anew for a new instance-id.
 #[test]
 fn a_server_of_the_same_name_is_another_instance() {

@@ -236,3 +236,32 @@ fn a_hypervisor_carries_its_node_s_name_and_labels() {
     assert!(hypervisor.spec.schedulable);
     assert_eq!(hypervisor.status, None);
 }
+
+/// An upgrade that wants other rights gives them; one that does not writes nothing.
+#[test]
+fn a_node_is_fitted_out_again_when_its_outfit_is_another() {
+    let wanted = outfit(&node());
+    assert_eq!(wanted.missing(None), Missing::Everything);
+    let known = wanted.hypervisor.clone();
+    assert_eq!(wanted.missing(Some(&known)), Missing::Nothing);
+
+    let mut moved = node();
+    moved
+        .metadata
+        .labels
+        .as_mut()
+        .unwrap()
+        .insert("zone".to_owned(), "b".to_owned());
+    assert_eq!(outfit(&moved).missing(Some(&known)), Missing::Labels);
+
+    let mut newer = outfit(&node());
+    newer.role.rules.as_mut().unwrap().pop();
+    assert_ne!(newer.digest(), wanted.digest());
+    let mut older = known.clone();
+    older
+        .annotations_mut()
+        .insert(OUTFIT.to_owned(), newer.digest());
+    assert_eq!(wanted.missing(Some(&older)), Missing::Rights);
+    older.metadata.annotations = None;
+    assert_eq!(wanted.missing(Some(&older)), Missing::Rights);
+}

@@ -75,6 +75,7 @@ impl Cloud {
             servers,
         };
         cloud.clear().await?;
+        wait_hypervisors(testbed).await?;
         Ok(cloud)
     }
 
@@ -191,6 +192,15 @@ pub fn is_ready(seen: &Sighting, state: &str) -> bool {
         && status["state"] == state
         && holds("Ready")
         && (state != "ACTIVE" || holds("Running"))
+}
+
+/// A testbed that has just come up may still hear of its agents for the first time.
+async fn wait_hypervisors(testbed: &Testbed) -> Result<()> {
+    let all_ready = "wait hypervisors --all --for=condition=Ready --timeout=60s";
+    let words: Vec<&str> = all_ready.split(' ').collect();
+    let waited = testbed.cluster().await?.kubectl(&words, "").await;
+    waited.context("not every hypervisor of the testbed is ready")?;
+    Ok(())
 }
 
 async fn quickstart(testbed: &Testbed) -> Result<Vec<Value>> {

@@ -57,35 +57,11 @@ pub async fn run(
     let machine = Machine::look(testbed).await?;
     let cloud = Cloud::prepare(testbed).await?;
     let promised = cloud.overcommit().await?;
-    let meter = Meter::begin(testbed)?;
-
-    let step = progress.step(format!("{} servers", options.count));
-    let began = Instant::now();
-    let wanted = (0..options.count).map(|number| one(&cloud, number, options));
-    let servers = cloud.at_once(wanted).await?;
-    let as_asked = began.elapsed();
-    let usage = meter.since()?;
-    step.done();
-
-    let step = progress.step("removing them");
-    let began = Instant::now();
-    cloud.clear().await?;
-    let gone = began.elapsed();
-    let usage_after = meter.since()?;
-    step.done();
+    let measured = measure(testbed, &cloud, options, progress).await;
     for (hypervisor, before) in promised {
         cloud.promise(&hypervisor, &before).await?;
     }
-    let spans: Vec<Span> = servers.iter().map(|(span, _)| span.clone()).collect();
-    let figures = Fleet {
-        options,
-        as_asked_seconds: as_asked.as_secs_f64(),
-        gone_seconds: gone.as_secs_f64(),
-        each: Spread::of(servers.iter().map(|(_, took)| *took)),
-        writes: Writes::count(&testbed.audit_log()?, &spans),
-        usage,
-        usage_after,
-    };
+    let figures = measured?;
     let operator = usage::operator(&figures.usage).context("there is no operator")?;
     let bar = Bar::at_most(
         "operator's resident memory with all servers",
@@ -98,6 +74,39 @@ pub async fn run(
         machine: machine.look_again(),
         bars: vec![bar],
         figures,
+    })
+}
+
+async fn measure(
+    testbed: &Testbed,
+    cloud: &Cloud,
+    options: Options,
+    progress: &Progress,
+) -> Result<Fleet> {
+    let meter = Meter::begin(testbed)?;
+    let step = progress.step(format!("{} servers", options.count));
+    let began = Instant::now();
+    let wanted = (0..options.count).map(|number| one(cloud, number, options));
+    let servers = cloud.at_once(wanted).await?;
+    let as_asked = began.elapsed();
+    let usage = meter.since()?;
+    step.done();
+
+    let step = progress.step("removing them");
+    let began = Instant::now();
+    cloud.clear().await?;
+    let gone = began.elapsed();
+    let usage_after = meter.since()?;
+    step.done();
+    let spans: Vec<Span> = servers.iter().map(|(span, _)| span.clone()).collect();
+    Ok(Fleet {
+        options,
+        as_asked_seconds: as_asked.as_secs_f64(),
+        gone_seconds: gone.as_secs_f64(),
+        each: Spread::of(servers.iter().map(|(_, took)| *took)),
+        writes: Writes::count(&testbed.audit_log()?, &spans),
+        usage,
+        usage_after,
     })
 }
 
