@@ -15,6 +15,7 @@ use crate::{
     cluster::{
         Error, Result,
         controller::{Reconciler, SLOW_RESYNC},
+        telemetry,
         writer::{Claim, Failure},
     },
     compute::plan::{
@@ -44,15 +45,27 @@ impl Reconciler for ServerController {
         let observed = gather(ctx, &server).await?;
         let decision = server::decide(&server, &observed);
         let now = Timestamp::now();
-        let status = standing::report(&server, &observed, &decision, now);
-        let (server, acted) = act(ctx, server, &decision, &status).await;
-        if decision.progress == Progress::Gone {
-            return acted.map(|()| Action::await_change());
+        let claimed = standing::report(&server, &observed, &decision, None, now);
+        let (server, acted) = act(ctx, server, &decision, &claimed).await;
+        if acted.is_ok() && decision.progress == Progress::Gone {
+            return Ok(Action::await_change());
         }
+        let trouble = match acted.as_ref().map_err(Error::failure) {
+            // Somebody was faster, or nobody can be told: whatever was decided, nothing of it is known to hold.
+            Err(Failure::Conflict | Failure::Unreachable) => {
+                return acted.map(|()| later(&decision));
+            }
+            Err(Failure::Refused | Failure::NotFound) => {
+                acted.as_ref().err().map(|error| telemetry::chain(error))
+            }
+            Ok(()) => None,
+        };
+        let done = decision.as_far_as(&server);
+        let status = standing::report(&server, &observed, &done, trouble.as_deref(), now);
         let reported = report(ctx, &server, status).await;
         acted?;
         reported?;
-        Ok(Action::requeue(next(&decision)))
+        Ok(later(&done))
     }
 }
 
@@ -212,11 +225,13 @@ async fn claim(ctx: &Context, server: &Server, status: &ServerStatus) -> Result<
     Ok(written)
 }
 
-/// Says how the server stands, and tells its owner what happened.
+/// Says how the server stands, and tells its owner what happened. Like the claim it fails if anybody wrote the server
+/// since it was read: the status holds the binding, and an operator that has fallen behind must not bring back an old
+/// one.
 async fn report(ctx: &Context, server: &Server, status: ServerStatus) -> Result<()> {
     let Some(written) = ctx
         .writer
-        .apply_status(server, &status, Claim::Shared)
+        .apply_status(server, &status, Claim::Exclusive)
         .await?
     else {
         return Ok(());
@@ -240,12 +255,12 @@ fn seed_of(server: &Server, node: &str) -> Secret {
     secret
 }
 
-/// When to look again although nothing has changed.
-fn next(decision: &Decision) -> std::time::Duration {
-    match &decision.progress {
+/// Looks again although nothing has changed.
+fn later(decision: &Decision) -> Action {
+    Action::requeue(match &decision.progress {
         Progress::Unresolved(_) => SECRET_RETRY,
         Progress::Told | Progress::Leaving | Progress::Unschedulable(_) | Progress::Gone => {
             SLOW_RESYNC
         }
-    }
+    })
 }

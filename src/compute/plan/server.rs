@@ -82,6 +82,17 @@ pub struct Decision {
     pub progress: Progress,
 }
 
+impl Decision {
+    /// The same as far as it came: the binding is what the server's status holds after the steps were tried.
+    #[must_use]
+    pub fn as_far_as(self, server: &Server) -> Self {
+        Self {
+            binding: Binding::of(server),
+            ..self
+        }
+    }
+}
+
 /// One thing to do. Each is safe to do twice.
 #[derive(Debug)]
 pub enum Step {
@@ -123,11 +134,16 @@ pub fn decide(server: &Server, observed: &Observed) -> Decision {
     if server.metadata.deletion_timestamp.is_some() {
         return remove(server, observed);
     }
-    match (Binding::of(server), &observed.guest) {
+    let mut decision = match (Binding::of(server), &observed.guest) {
         (Some(binding), Some(guest)) => adjust(server, binding, guest),
         (Some(binding), None) => tell(server, observed, binding, Vec::new()),
         (None, _) => bind(server, observed),
+    };
+    // Whatever is somewhere has to be held, or a deletion would leave it there. Somebody may have let go of it.
+    if decision.binding.is_some() && !server.finalizers().iter().any(|name| name == FINALIZER) {
+        decision.steps.insert(0, Step::Hold);
     }
+    decision
 }
 
 /// An unbound server gets a node, if one can take it.
@@ -153,13 +169,7 @@ fn bind(server: &Server, observed: &Observed) -> Decision {
         epoch,
         resources: resolved.resources,
     };
-    let hold = (!server.finalizers().iter().any(|name| name == FINALIZER)).then_some(Step::Hold);
-    tell(
-        server,
-        observed,
-        binding,
-        hold.into_iter().chain([Step::Claim]).collect(),
-    )
+    tell(server, observed, binding, vec![Step::Claim])
 }
 
 /// A bound server whose node does not know of it yet.

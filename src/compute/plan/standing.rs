@@ -13,13 +13,14 @@ use crate::api::{
 
 use super::server::{Binding, Decision, NodeVoice, Observed, Progress};
 
-/// The server's whole status.
+/// The server's whole status. `trouble` is why a step of the operator's was refused.
 ///
 /// Guarantee: equal input makes an equal status, whatever the time; what did not change keeps its time.
 pub fn report(
     server: &Server,
     observed: &Observed,
     decision: &Decision,
+    trouble: Option<&str>,
     now: Timestamp,
 ) -> ServerStatus {
     let before = server.status.clone().unwrap_or_default();
@@ -27,7 +28,7 @@ pub fn report(
         .guest
         .as_deref()
         .and_then(|guest| guest.status.as_ref());
-    let facts = facts(server, observed, decision);
+    let facts = facts(server, observed, decision, trouble);
     let fault = facts
         .iter()
         .find(|fact| fact.kind == "Stalled" && fact.truth == Truth::True);
@@ -91,7 +92,12 @@ fn rebooting(guest: &Guest, status: &GuestStatus) -> Option<Verb> {
 }
 
 /// Every condition of a server, always.
-fn facts(server: &Server, observed: &Observed, decision: &Decision) -> Vec<Fact> {
+fn facts(
+    server: &Server,
+    observed: &Observed,
+    decision: &Decision,
+    trouble: Option<&str>,
+) -> Vec<Fact> {
     let word = Word::of(server, observed, decision);
     let resolved = match &decision.progress {
         Progress::Unresolved(why) => Fact::no("Resolved", why.reason(), why.to_string()),
@@ -116,11 +122,22 @@ fn facts(server: &Server, observed: &Observed, decision: &Decision) -> Vec<Fact>
     };
     let stalled = match &decision.progress {
         Progress::Unresolved(why) => Fact::yes("Stalled", why.reason(), why.to_string()),
+        // What the node said of an earlier wish says nothing of this one.
         _ => word
             .of_guest("Stalled")
+            .filter(|_| word.current)
             .unwrap_or_else(|| Fact::no("Stalled", "Progressing", "")),
     };
-    let ready = word.ready(&resolved, &scheduled, &stalled);
+    let ready = match trouble {
+        Some(trouble) => Fact::no(
+            "Ready",
+            "OperatorFailed",
+            format!(
+                "{trouble}; the operator tries again every minute: an administrator should look at its rights and its log"
+            ),
+        ),
+        None => word.ready(&resolved, &scheduled, &stalled),
+    };
     let node_says = |kind| {
         word.of_guest(kind)
             .unwrap_or_else(|| Fact::unknown(kind, "NotBuilt", "its node has not built it yet"))

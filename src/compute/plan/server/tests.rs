@@ -74,6 +74,31 @@ fn a_server_that_is_held_already_is_not_held_again() {
     assert_eq!(steps(&decision), ["Claim", "WriteSeed", "WriteGuest"]);
 }
 
+/// Otherwise it could be deleted, and its guest would run on.
+#[test]
+fn a_server_that_somebody_let_go_of_is_held_again() {
+    let mut server = bound();
+    server.metadata.finalizers = None;
+    let decision = decide(&server, &observed_with(guest()));
+    assert_eq!(steps(&decision), ["Hold"]);
+    let untold = Observed {
+        resolution: Some(Ok(resolved())),
+        ..observed()
+    };
+    let decision = decide(&server, &untold);
+    assert_eq!(steps(&decision), ["Hold", "WriteSeed", "WriteGuest"]);
+}
+
+/// A claim that was not written is none, whatever was decided.
+#[test]
+fn what_holds_is_what_the_server_s_status_says() {
+    let decision = decide(&server(), &placed());
+    assert!(decision.binding.is_some());
+    assert_eq!(decision.as_far_as(&server()).binding, None);
+    let decision = decide(&server(), &placed());
+    assert_eq!(decision.as_far_as(&bound()).binding, Binding::of(&bound()));
+}
+
 /// A node that still runs the guest of an earlier binding can tell it from the newer one.
 #[test]
 fn each_binding_has_a_higher_number_than_the_one_before() {

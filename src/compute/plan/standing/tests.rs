@@ -24,7 +24,7 @@ fn stands(server: &Server, guest: Guest) -> ServerStatus {
 }
 
 fn reported(server: &Server, observed: &Observed) -> ServerStatus {
-    report(server, observed, &decide(server, observed), at(100))
+    report(server, observed, &decide(server, observed), None, at(100))
 }
 
 fn says<'a>(status: &'a ServerStatus, kind: &str) -> (&'a str, &'a str, &'a str) {
@@ -161,9 +161,9 @@ fn a_fault_keeps_the_time_at_which_it_was_first_seen() {
     let first = reported(&server, &stalled("a"));
     server.status = Some(first.clone());
     let decision = decide(&server, &stalled("a"));
-    let later = report(&server, &stalled("a"), &decision, at(500));
+    let later = report(&server, &stalled("a"), &decision, None, at(500));
     assert_eq!(later.fault, first.fault);
-    let other = report(&server, &stalled("b"), &decision, at(500));
+    let other = report(&server, &stalled("b"), &decision, None, at(500));
     assert_eq!(other.fault.unwrap().time.0, at(500));
     let over = observed_with(told(None, vec![ready()]));
     assert_eq!(reported(&server, &over).fault, None);
@@ -268,7 +268,10 @@ fn equal_facts_make_an_equal_status_at_any_later_time() {
             server.status = Some(first.clone());
             let decision = decide(&server, &observed);
             for later in [101, 1_000_000] {
-                assert_eq!(report(&server, &observed, &decision, at(later)), first);
+                assert_eq!(
+                    report(&server, &observed, &decision, None, at(later)),
+                    first
+                );
             }
         }
     }
@@ -290,7 +293,7 @@ fn a_transition_time_moves_with_the_truth_alone() {
     for (second, guest) in [(10, waiting), (20, on), (30, done)] {
         let observed = observed_with(guest);
         let decision = decide(&server, &observed);
-        let status = report(&server, &observed, &decision, at(second));
+        let status = report(&server, &observed, &decision, None, at(second));
         let ready = condition::find(&status.conditions, "Ready").unwrap();
         times.push(ready.last_transition_time.0);
         server.status = Some(status);
