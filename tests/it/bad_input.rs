@@ -330,7 +330,7 @@ async fn a_flavor_in_use_stays_until_its_last_server_has_gone() -> Result<()> {
     project.make("second", |_| {}).await?;
     let words = [
         "is being deleted and takes no new servers",
-        "name another one",
+        "make it with another one",
     ];
     project
         .wait_words("second", "Stalled", true, &words)

@@ -80,7 +80,10 @@ async fn gather(ctx: &Context, server: &Server) -> Result<Observed> {
     let resolution = if leaving || guest.is_some() {
         None
     } else {
-        Some(resolve::resolve(server, &found(ctx, server).await?))
+        Some(resolve::resolve(
+            server,
+            &found(ctx, server, binding.as_ref()).await?,
+        ))
     };
     let placement = match (&binding, &resolution) {
         (None, Some(Ok(resolved))) => Some(ctx.scheduler.place(server, resolved)),
@@ -120,8 +123,9 @@ async fn guest(
     Ok(found.map(Arc::new))
 }
 
-/// Looks up everything that the server names.
-async fn found(ctx: &Context, server: &Server) -> Result<Found> {
+/// Looks up everything that the server names. A bound server without a guest (its operator died in between, or
+/// somebody removed the guest) may have its seed, which is never written twice.
+async fn found(ctx: &Context, server: &Server, binding: Option<&Binding>) -> Result<Found> {
     let home = server.namespace().unwrap_or_default();
     let (image_home, image) = server.spec.image.resolve(&home);
     let key_pair = |name: &String| (name.clone(), ctx.caches.key_pairs.get(Some(&home), name));
@@ -130,7 +134,25 @@ async fn found(ctx: &Context, server: &Server) -> Result<Found> {
         image: ctx.caches.images.get(Some(image_home), image),
         key_pairs: server.spec.key_pairs.iter().map(key_pair).collect(),
         user_data: user_data(ctx, server, &home).await?,
+        bound: binding.is_some(),
+        seeded: match binding {
+            Some(binding) => is_seeded(ctx, server, binding).await?,
+            None => false,
+        },
     })
+}
+
+async fn is_seeded(ctx: &Context, server: &Server, binding: &Binding) -> Result<bool> {
+    let (namespace, name) = (
+        node_namespace(&binding.node),
+        server.uid().unwrap_or_default(),
+    );
+    let found = Api::<Secret>::namespaced(ctx.writer.client(), &namespace)
+        .get_metadata_opt(&name)
+        .await;
+    let found =
+        found.map_err(|error| Error::new("read", format!("Secret {namespace}/{name}"), error))?;
+    Ok(found.is_some())
 }
 
 async fn user_data(ctx: &Context, server: &Server, home: &str) -> Result<UserDataFound> {

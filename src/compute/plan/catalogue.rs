@@ -171,8 +171,9 @@ pub fn key_pair(key_pair: &KeyPair, now: Timestamp) -> KeyPairStatus {
     }
 }
 
-/// The fingerprint of an OpenSSH public key, as `ssh-keygen -l` prints it (RFC 4253 section 6.6 for the key's form).
-fn fingerprint(public_key: &str) -> Result<String, &'static str> {
+/// The fingerprint of an OpenSSH public key, as `ssh-keygen -l` prints it (RFC 4253 section 6.6 for the key's form), or what is
+/// wrong with the key.
+pub fn fingerprint(public_key: &str) -> Result<String, &'static str> {
     let mut words = public_key.split(' ');
     let (kind, encoded) = (
         words.next().unwrap_or_default(),
@@ -181,19 +182,34 @@ fn fingerprint(public_key: &str) -> Result<String, &'static str> {
     let blob = STANDARD
         .decode(encoded)
         .map_err(|_| "the key's second word is not base64: copy the whole line of the .pub file")?;
-    let length = blob
-        .first_chunk()
-        .map_or(0, |length| u32::from_be_bytes(*length) as usize);
-    let named = blob.get(4..4 + length.min(64)).unwrap_or_default();
+    let Some((named, key)) = field(&blob) else {
+        return Err(CUT_OFF);
+    };
     if named != kind.as_bytes() {
         return Err(
             "the key's first word does not say what the key is: copy the whole line of the .pub file",
         );
     }
+    let mut rest = key;
+    while let Some((_, more)) = field(rest) {
+        rest = more;
+    }
+    if key.is_empty() || !rest.is_empty() {
+        return Err(CUT_OFF);
+    }
     Ok(format!(
         "SHA256:{}",
         STANDARD_NO_PAD.encode(Sha256::digest(&blob))
     ))
+}
+
+const CUT_OFF: &str =
+    "the key's second word is cut off or has too much: copy the whole line of the .pub file";
+
+/// The first of a key's fields, each of which is preceded by its length (RFC 4251 section 5), and those after it.
+fn field(blob: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = blob.split_first_chunk()?;
+    rest.split_at_checked(u32::from_be_bytes(*length) as usize)
 }
 
 #[cfg(test)]
@@ -216,6 +232,10 @@ mod tests {
         assert!(fingerprint(&KEY.replacen("ed25519", "rsa", 1)).is_err());
         assert!(fingerprint("ssh-ed25519 !!!").is_err());
         assert!(fingerprint("ssh-ed25519").is_err());
+        // Base64 still, but not all of it.
+        let end = KEY.find(" git").unwrap();
+        assert_eq!(fingerprint(&KEY[..end - 4]), Err(CUT_OFF));
+        assert_eq!(fingerprint(&KEY[..32]), Err(CUT_OFF));
     }
 
     #[test]

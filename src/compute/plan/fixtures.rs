@@ -30,6 +30,10 @@ use super::{
 /// The server's UID.
 pub const UID: &str = "4ba4e3ee-7ed1-4bd8-a8b0-ae1a0b5a5d35";
 
+/// A well-formed public key, of nobody.
+pub const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
 /// The node that servers here are bound to.
 pub const NODE: &str = "n1";
 
@@ -220,7 +224,7 @@ pub fn image() -> Image {
 /// A key pair.
 pub fn key_pair(name: &str) -> KeyPair {
     let spec = KeyPairSpec {
-        public_key: format!("ssh-ed25519 AAAA {name}"),
+        public_key: format!("{KEY} {name}"),
     };
     KeyPair::new(name, spec)
 }
@@ -232,6 +236,8 @@ pub fn found() -> Found {
         image: Some(Arc::new(image())),
         key_pairs: Vec::new(),
         user_data: UserDataFound::None,
+        bound: false,
+        seeded: false,
     }
 }
 
@@ -243,6 +249,7 @@ pub fn resolved() -> Resolved {
         image: content(),
         public_keys: Vec::new(),
         user_data: UserDataFound::None,
+        seeded: false,
     }
 }
 

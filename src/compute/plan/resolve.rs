@@ -15,7 +15,7 @@ use crate::api::{
     value::Size,
 };
 
-use super::needs::Needs;
+use super::{catalogue::fingerprint, needs::Needs};
 
 /// What was found under the names in a server's spec.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +28,10 @@ pub struct Found {
     pub key_pairs: Vec<(String, Option<Arc<KeyPair>>)>,
     /// The user data.
     pub user_data: UserDataFound,
+    /// Whether the server is bound already: then it was made from these before, and they may be on their way out.
+    pub bound: bool,
+    /// Whether its seed is written already: then it has its keys and its user data.
+    pub seeded: bool,
 }
 
 /// What was found of the user data.
@@ -69,6 +73,8 @@ pub struct Resolved {
     pub public_keys: Vec<String>,
     /// What cloud-init shall do.
     pub user_data: UserDataFound,
+    /// Whether its seed holds both already, and they are not here.
+    pub seeded: bool,
 }
 
 /// Why a server cannot be made as it is written.
@@ -78,7 +84,9 @@ pub enum Unresolved {
     #[error("there is no flavor {0:?}: `kubectl get flavors` lists what there is")]
     NoFlavor(String),
     /// The flavor is on its way out.
-    #[error("flavor {0:?} is being deleted and takes no new servers: name another one")]
+    #[error(
+        "flavor {0:?} is being deleted and takes no new servers: delete this server and make it with another one"
+    )]
     FlavorLeaving(String),
     /// No such image.
     #[error("there is no image {0:?}: `kubectl get images.kilonova.dev -A` lists what there is")]
@@ -89,11 +97,13 @@ pub enum Unresolved {
     )]
     ImageNotShared(String),
     /// The image is on its way out.
-    #[error("image {0:?} is being deleted and takes no new servers: name another one")]
+    #[error(
+        "image {0:?} is being deleted and takes no new servers: delete this server and make it with another one"
+    )]
     ImageLeaving(String),
     /// The image needs more disk than the flavor has.
     #[error(
-        "image {image:?} needs a disk of {needed}, and flavor {flavor:?} has {has}: choose a larger flavor"
+        "image {image:?} needs a disk of {needed}, and flavor {flavor:?} has {has}: delete this server and make it with a larger flavor"
     )]
     DiskTooSmall {
         /// The image.
@@ -107,7 +117,7 @@ pub enum Unresolved {
     },
     /// The image needs more memory than the flavor has.
     #[error(
-        "image {image:?} needs {needed} of memory, and flavor {flavor:?} has {has}: choose a larger flavor"
+        "image {image:?} needs {needed} of memory, and flavor {flavor:?} has {has}: delete this server and make it with a larger flavor"
     )]
     MemoryTooSmall {
         /// The image.
@@ -121,7 +131,7 @@ pub enum Unresolved {
     },
     /// Secure Boot without UEFI.
     #[error(
-        "Secure Boot needs firmware Uefi, and flavor {flavor:?} with image {image:?} gives Bios: set firmware: Uefi in one of them"
+        "Secure Boot needs firmware Uefi, and flavor {flavor:?} with image {image:?} gives Bios: delete this server and make it with a flavor or an image that has firmware: Uefi"
     )]
     SecureBootWithoutUefi {
         /// The flavor.
@@ -131,7 +141,7 @@ pub enum Unresolved {
     },
     /// UEFI with Secure Boot on the old board.
     #[error(
-        "Secure Boot needs machine Q35, and flavor {flavor:?} with image {image:?} gives Pc: set machine: Q35"
+        "Secure Boot needs machine Q35, and flavor {flavor:?} with image {image:?} gives Pc: delete this server and make it with a flavor or an image that has machine: Q35"
     )]
     SecureBootWithoutQ35 {
         /// The flavor.
@@ -140,8 +150,20 @@ pub enum Unresolved {
         image: String,
     },
     /// No such key pair.
-    #[error("there is no key pair {0:?} in this project: make it, or take it out of spec.keyPairs")]
+    #[error(
+        "there is no key pair {0:?} in this project: make it, or delete this server and make it without"
+    )]
     NoKeyPair(String),
+    /// The key pair holds no key.
+    #[error(
+        "key pair {name:?} cannot be used: {why}; make it again with the right key, under the same name"
+    )]
+    KeyPairMalformed {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        why: &'static str,
+    },
     /// No such Secret.
     #[error("there is no Secret {0:?} in this project, which spec.userData names: make it")]
     NoSecret(String),
@@ -155,7 +177,7 @@ pub enum Unresolved {
     },
     /// Too much user data.
     #[error(
-        "the user data has {0} bytes, and at most {USER_DATA_BYTES_MAX} are taken: let it fetch the rest"
+        "the user data has {0} bytes, and at most {USER_DATA_BYTES_MAX} are taken: put less into its Secret, and let it fetch the rest"
     )]
     UserDataTooLong(usize),
 }
@@ -174,6 +196,7 @@ impl Unresolved {
                 "FirmwareConflict"
             }
             Self::NoKeyPair(_) => "KeyPairNotFound",
+            Self::KeyPairMalformed { .. } => "KeyPairMalformed",
             Self::NoSecret(_) | Self::NoSecretKey { .. } => "SecretNotFound",
             Self::UserDataTooLong(_) => "UserDataTooLong",
         }
@@ -185,10 +208,18 @@ pub fn resolve(server: &Server, found: &Found) -> Result<Resolved, Unresolved> {
     let flavor = flavor(server, found)?;
     let image = image(server, found)?;
     let resources = resources(flavor);
-    fits(image, flavor, resources)?;
+    if !found.bound {
+        fits(image, flavor, resources)?;
+    }
+    let needs = needs(flavor, image)?;
+    let (public_keys, user_data) = if found.seeded {
+        (Vec::new(), UserDataFound::None)
+    } else {
+        (public_keys(found)?, user_data(server, found)?)
+    };
     Ok(Resolved {
         resources,
-        needs: needs(flavor, image)?,
+        needs,
         image: ImageContent {
             name: format!(
                 "{}/{}",
@@ -199,8 +230,9 @@ pub fn resolve(server: &Server, found: &Found) -> Result<Resolved, Unresolved> {
             sha256: image.spec.source.http.sha256.clone(),
             format: image.spec.format,
         },
-        public_keys: public_keys(found)?,
-        user_data: user_data(server, found)?,
+        public_keys,
+        user_data,
+        seeded: found.seeded,
     })
 }
 
@@ -210,7 +242,7 @@ fn flavor<'a>(server: &Server, found: &'a Found) -> Result<&'a Flavor, Unresolve
         .flavor
         .as_deref()
         .ok_or_else(|| Unresolved::NoFlavor(name.clone()))?;
-    if flavor.metadata.deletion_timestamp.is_some() {
+    if flavor.metadata.deletion_timestamp.is_some() && !found.bound {
         return Err(Unresolved::FlavorLeaving(name.clone()));
     }
     Ok(flavor)
@@ -222,6 +254,9 @@ fn image<'a>(server: &Server, found: &'a Found) -> Result<&'a Image, Unresolved>
         .image
         .as_deref()
         .ok_or_else(|| Unresolved::NoImage(name.clone()))?;
+    if found.bound {
+        return Ok(image);
+    }
     let at_home = image.namespace() == server.namespace();
     if !at_home && image.spec.visibility != Visibility::Public {
         return Err(Unresolved::ImageNotShared(name));
@@ -304,7 +339,13 @@ fn needs(flavor: &Flavor, image: &Image) -> Result<Needs, Unresolved> {
 
 fn public_keys(found: &Found) -> Result<Vec<String>, Unresolved> {
     let key = |(name, key_pair): &(String, Option<Arc<KeyPair>>)| match key_pair {
-        Some(key_pair) => Ok(key_pair.spec.public_key.clone()),
+        Some(key_pair) => match fingerprint(&key_pair.spec.public_key) {
+            Ok(_) => Ok(key_pair.spec.public_key.clone()),
+            Err(why) => Err(Unresolved::KeyPairMalformed {
+                name: name.clone(),
+                why,
+            }),
+        },
         None => Err(Unresolved::NoKeyPair(name.clone())),
     };
     found.key_pairs.iter().map(key).collect()

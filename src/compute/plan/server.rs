@@ -176,9 +176,10 @@ fn bind(server: &Server, observed: &Observed) -> Decision {
 fn tell(server: &Server, observed: &Observed, binding: Binding, mut steps: Vec<Step>) -> Decision {
     match &observed.resolution {
         Some(Ok(resolved)) => {
-            steps.push(Step::WriteSeed(Box::new(guest::seed(
-                server, resolved, &binding,
-            ))));
+            if !resolved.seeded {
+                let seed = guest::seed(server, resolved, &binding);
+                steps.push(Step::WriteSeed(Box::new(seed)));
+            }
             steps.push(Step::WriteGuest(Box::new(guest::compile(
                 server, resolved, &binding,
             ))));

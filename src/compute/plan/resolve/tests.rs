@@ -7,7 +7,7 @@ use crate::{
         image::ImageStatus,
         server::{SecretKey, UserData},
     },
-    compute::plan::fixtures::{content, flavor, found, image, key_pair, leaving, server},
+    compute::plan::fixtures::{KEY, content, flavor, found, image, key_pair, leaving, server},
 };
 
 /// What the server says when this is what it names.
@@ -57,6 +57,12 @@ fn each_mistake_is_told_with_what_to_do() {
         ],
         ..found()
     };
+    let mut cut_off = key_pair("carol");
+    cut_off.spec.public_key = KEY[..KEY.len() - 4].to_owned();
+    let bad_key = Found {
+        key_pairs: vec![("carol".to_owned(), Some(Arc::new(cut_off)))],
+        ..found()
+    };
     let long = Found {
         user_data: UserDataFound::Bytes(vec![b'x'; USER_DATA_BYTES_MAX + 1]),
         ..found()
@@ -69,7 +75,7 @@ fn each_mistake_is_told_with_what_to_do() {
         ),
         (
             with_flavor(|flavor| *flavor = leaving(flavor.clone())),
-            "flavor \"small\" is being deleted and takes no new servers: name another one",
+            "flavor \"small\" is being deleted and takes no new servers: delete this server and make it with another one",
             "FlavorBeingDeleted",
         ),
         (
@@ -84,22 +90,22 @@ fn each_mistake_is_told_with_what_to_do() {
         ),
         (
             with_image(|image| *image = leaving(image.clone())),
-            "image \"tiny\" is being deleted and takes no new servers: name another one",
+            "image \"tiny\" is being deleted and takes no new servers: delete this server and make it with another one",
             "ImageBeingDeleted",
         ),
         (
             with_image(|image| image.spec.min_disk = Some(Size::gib(2))),
-            "image \"tiny\" needs a disk of 2Gi, and flavor \"small\" has 1Gi: choose a larger flavor",
+            "image \"tiny\" needs a disk of 2Gi, and flavor \"small\" has 1Gi: delete this server and make it with a larger flavor",
             "FlavorTooSmall",
         ),
         (
             with_image(|image| image.spec.min_memory = Some(Size::mib(129))),
-            "image \"tiny\" needs 129Mi of memory, and flavor \"small\" has 128Mi: choose a larger flavor",
+            "image \"tiny\" needs 129Mi of memory, and flavor \"small\" has 128Mi: delete this server and make it with a larger flavor",
             "FlavorTooSmall",
         ),
         (
             with_image(|image| image.spec.properties.secure_boot = Some(true)),
-            "Secure Boot needs firmware Uefi, and flavor \"small\" with image \"tiny\" gives Bios: set firmware: Uefi in one of them",
+            "Secure Boot needs firmware Uefi, and flavor \"small\" with image \"tiny\" gives Bios: delete this server and make it with a flavor or an image that has firmware: Uefi",
             "FirmwareConflict",
         ),
         (
@@ -108,17 +114,23 @@ fn each_mistake_is_told_with_what_to_do() {
                 flavor.spec.firmware = Some(Firmware::Uefi);
                 flavor.spec.machine = Some(Machine::Pc);
             }),
-            "Secure Boot needs machine Q35, and flavor \"small\" with image \"tiny\" gives Pc: set machine: Q35",
+            "Secure Boot needs machine Q35, and flavor \"small\" with image \"tiny\" gives Pc: delete this server and make it with a flavor or an image that has machine: Q35",
             "FirmwareConflict",
         ),
         (
             no_key,
-            "there is no key pair \"bob\" in this project: make it, or take it out of spec.keyPairs",
+            "there is no key pair \"bob\" in this project: make it, or delete this server and make it without",
             "KeyPairNotFound",
         ),
         (
+            bad_key,
+            "key pair \"carol\" cannot be used: the key's second word is cut off or has too much: copy the whole line of the \
+             .pub file; make it again with the right key, under the same name",
+            "KeyPairMalformed",
+        ),
+        (
             long,
-            "the user data has 65537 bytes, and at most 65536 are taken: let it fetch the rest",
+            "the user data has 65537 bytes, and at most 65536 are taken: put less into its Secret, and let it fetch the rest",
             "UserDataTooLong",
         ),
     ] {
@@ -166,6 +178,7 @@ fn of_many_mistakes_the_first_is_told() {
         image: None,
         key_pairs: vec![("bob".to_owned(), None)],
         user_data: UserDataFound::Bytes(vec![0; USER_DATA_BYTES_MAX + 1]),
+        ..found()
     };
     let mut image = image();
     image.spec.min_disk = Some(Size::gib(9));
@@ -299,7 +312,7 @@ fn keys_keep_their_order_and_user_data_its_bytes() {
     let resolved = resolve(&server(), &found).unwrap();
     assert_eq!(
         resolved.public_keys,
-        ["ssh-ed25519 AAAA bob", "ssh-ed25519 AAAA alice"]
+        [format!("{KEY} bob"), format!("{KEY} alice")]
     );
     let UserDataFound::Bytes(bytes) = &resolved.user_data else {
         panic!("{:?}", resolved.user_data);
@@ -315,4 +328,28 @@ fn user_data_is_never_printed() {
     };
     assert!(!format!("{resolved:?}").contains("password"));
     assert!(format!("{:?}", resolved.user_data).contains("Bytes(…)"));
+}
+
+/// Whoever cleans up what a server was made from does not unmake the server: its guest may have to be written anew.
+#[test]
+fn a_bound_server_is_made_from_what_is_on_its_way_out() {
+    let mut image = leaving(image());
+    image.metadata.namespace = Some("other".to_owned());
+    image.spec.min_disk = Some(Size::gib(9));
+    let gone = Found {
+        flavor: Some(Arc::new(leaving(flavor()))),
+        image: Some(Arc::new(image)),
+        key_pairs: vec![("bob".to_owned(), None)],
+        user_data: UserDataFound::NoSecret,
+        bound: true,
+        seeded: true,
+    };
+    let resolved = resolve(&server(), &gone).unwrap();
+    assert!(resolved.seeded && resolved.public_keys.is_empty());
+    // Without its seed it needs its keys, or nobody could log in.
+    let unseeded = Found {
+        seeded: false,
+        ..gone
+    };
+    assert_eq!(refused(&unseeded).1, "KeyPairNotFound");
 }
