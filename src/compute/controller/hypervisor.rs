@@ -4,15 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use kube::{ResourceExt, runtime::controller::Action};
+use tokio::time::Instant;
 
 use crate::{
-    api::{condition, hypervisor::Hypervisor},
+    api::hypervisor::Hypervisor,
     cluster::{
         Result,
         controller::{Reconciler, SLOW_RESYNC},
         writer::Claim,
     },
-    compute::plan::hypervisor::{self, Observed, SILENCE_MAX},
+    compute::plan::hypervisor::{self, Observed, SILENCE_MAX, Voice},
 };
 
 use super::Context;
@@ -28,37 +29,27 @@ impl Reconciler for HypervisorController {
         let ctx = &*self.0;
         let hypervisor = ctx.caches.hypervisors.freshest(hypervisor);
         let name = hypervisor.name_any();
-        let silent_for = ctx.heartbeats.silence(&name);
+        let voice = ctx.heartbeats.voice(&name, Instant::now());
         let labelled = ctx
             .caches
             .nodes
             .get(None, &name)
             .is_some_and(|node| hypervisor::is_in(&node));
-        let status = hypervisor::report(
-            &hypervisor,
-            Observed {
-                labelled,
-                silent_for,
-            },
-            Timestamp::now(),
-        );
+        let status =
+            hypervisor::report(&hypervisor, Observed { labelled, voice }, Timestamp::now());
         let hypervisor = report(ctx, hypervisor, status).await?;
         ctx.scheduler.see(&hypervisor);
-        Ok(Action::requeue(next(silent_for)))
+        Ok(Action::requeue(next(voice)))
     }
 }
 
-/// Only the condition `Ready` is ours; the rest of the status is the agent's.
+/// Only the condition `Ready` and the generation that it is of are ours; the rest of the status is the agent's.
 async fn report(
     ctx: &Context,
     hypervisor: Arc<Hypervisor>,
     status: crate::api::hypervisor::HypervisorStatus,
 ) -> Result<Arc<Hypervisor>> {
-    let said = hypervisor
-        .status
-        .as_ref()
-        .map_or(&[][..], |status| &status.conditions);
-    if condition::find(said, "Ready") == status.conditions.first() {
+    if hypervisor::is_said(&hypervisor, &status) {
         return Ok(hypervisor);
     }
     let Some(written) = ctx
@@ -73,11 +64,11 @@ async fn report(
 }
 
 /// Nothing announces silence, so it is looked for when it would be noticed.
-fn next(silent_for: Option<Duration>) -> Duration {
-    match silent_for {
-        Some(silence) if silence < SILENCE_MAX => {
-            SILENCE_MAX.saturating_sub(silence) + Duration::from_millis(10)
+fn next(voice: Voice) -> Duration {
+    match voice {
+        Voice::Heard(past) | Voice::Unconfirmed(past) if past < SILENCE_MAX => {
+            SILENCE_MAX.saturating_sub(past) + Duration::from_millis(10)
         }
-        Some(_) | None => SLOW_RESYNC,
+        Voice::Heard(_) | Voice::Unconfirmed(_) | Voice::Never => SLOW_RESYNC,
     }
 }

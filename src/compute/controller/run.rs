@@ -1,6 +1,10 @@
 //! Which controller listens to what: the wiring of the operator's compute room.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures::StreamExt;
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
@@ -13,14 +17,13 @@ use crate::{
         controller::{Triggers, own, related, run},
         metrics::ControllerMetrics,
     },
-    compute::plan::hypervisor::SILENCE_MAX,
+    compute::plan::{hypervisor::node_voice, server::NodeVoice},
 };
 
 use super::{
     Context,
     action::{self, ActionController},
     catalogue::{FlavorController, ImageController, KeyPairController},
-    heartbeat::News,
     hypervisor::HypervisorController,
     node::NodeController,
     server::ServerController,
@@ -123,9 +126,19 @@ fn server_triggers(ctx: &Arc<Context>) -> Vec<Triggers<Server>> {
         server.namespace().as_deref() == Some(namespace)
             && server.spec.key_pairs.iter().any(|key| key == name)
     });
+    // Of a hypervisor's many words, a server's own repeat one: whether it is heard of.
     let servers = Arc::clone(&caches.servers);
+    let voices: Mutex<HashMap<String, NodeVoice>> = Mutex::default();
     let of_hypervisor = move |hypervisor: &Hypervisor| {
-        let name = hypervisor.name_any();
+        let (name, voice) = (hypervisor.name_any(), node_voice(hypervisor));
+        let mut voices = voices.lock().unwrap_or_else(PoisonError::into_inner);
+        if voices
+            .insert(name.clone(), voice)
+            .unwrap_or(NodeVoice::Heard)
+            == voice
+        {
+            return Vec::new();
+        }
         let on = |server: &Server| {
             server
                 .status
@@ -253,14 +266,12 @@ fn heartbeats(ctx: Arc<Context>) -> Triggers<Hypervisor> {
     let first = futures::stream::once(async { Change::All });
     let changes = first.chain(ctx.caches.leases.changes());
     let awake = move |change| {
-        let leases = match change {
-            Change::One(lease) => vec![lease],
-            Change::All => ctx.caches.leases.all(),
-        };
-        let news = leases
-            .into_iter()
-            .filter(|lease| ctx.heartbeats.note(lease, SILENCE_MAX) == News::Awake);
-        news.map(|lease| ObjectRef::new(&lease.name_any()))
+        let nodes = ctx
+            .heartbeats
+            .note(change, || ctx.caches.leases.all(), time::Instant::now());
+        nodes
+            .iter()
+            .map(|node| ObjectRef::new(node))
             .collect::<Vec<_>>()
     };
     changes

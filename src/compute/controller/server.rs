@@ -20,7 +20,7 @@ use crate::{
     },
     compute::plan::{
         happening,
-        hypervisor::SILENCE_MAX,
+        hypervisor::node_voice,
         resolve::{self, Found, UserDataFound},
         server::{self, Binding, Decision, FINALIZER, NodeVoice, Observed, Progress, Step},
         standing,
@@ -89,11 +89,8 @@ async fn gather(ctx: &Context, server: &Server) -> Result<Observed> {
         (None, Some(Ok(resolved))) => Some(ctx.scheduler.place(server, resolved)),
         _ => None,
     };
-    let silence = binding.and_then(|binding| ctx.heartbeats.silence(&binding.node));
-    let node = match silence {
-        Some(silence) if silence >= SILENCE_MAX => NodeVoice::Silent,
-        Some(_) | None => NodeVoice::Heard,
-    };
+    let hypervisor = binding.and_then(|binding| ctx.caches.hypervisors.get(None, &binding.node));
+    let node = hypervisor.map_or(NodeVoice::Heard, |hypervisor| node_voice(&hypervisor));
     Ok(Observed {
         guest,
         resolution,

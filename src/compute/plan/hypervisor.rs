@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::Timestamp;
 use k8s_openapi::{
     api::{
+        coordination::v1::Lease,
         core::v1::{Namespace, Node, ServiceAccount},
         rbac::v1::{
             ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
@@ -21,6 +22,8 @@ use crate::api::{
     hypervisor::{Hypervisor, HypervisorSpec, HypervisorStatus},
     node_namespace,
 };
+
+use super::server::NodeVoice;
 
 /// How long a node may be silent before it counts as lost: ten heartbeats.
 pub const SILENCE_MAX: Duration = Duration::from_secs(20);
@@ -233,9 +236,43 @@ fn meta(name: &str, namespace: Option<&str>) -> ObjectMeta {
 pub struct Observed {
     /// Whether its Kubernetes node is there and labelled.
     pub labelled: bool,
-    /// How long ago its heartbeat was last seen to change; absent when it never was.
-    pub silent_for: Option<Duration>,
+    /// What is heard of it.
+    pub voice: Voice,
 }
+
+/// What is heard of a node, by the operator's own clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Voice {
+    /// It has no heartbeat.
+    Never,
+    /// Its heartbeat is there, and has not changed for so long since the operator began to listen.
+    Unconfirmed(Duration),
+    /// Its heartbeat changed so long ago.
+    Heard(Duration),
+}
+
+/// The node whose heartbeat this is; none, if it lies where others than the node could have put it.
+pub fn heartbeat_of(lease: &Lease) -> Option<&str> {
+    let node = lease.metadata.name.as_deref()?;
+    let at_home = lease.metadata.namespace.as_deref() == Some(&*node_namespace(node));
+    at_home.then_some(node)
+}
+
+/// Whether what runs on the hypervisor can be known, as its condition `Ready` tells.
+pub fn node_voice(hypervisor: &Hypervisor) -> NodeVoice {
+    match said_of_ready(hypervisor) {
+        Some(SILENT) => NodeVoice::Silent,
+        Some(_) | None => NodeVoice::Heard,
+    }
+}
+
+fn said_of_ready(hypervisor: &Hypervisor) -> Option<&str> {
+    let conditions = &hypervisor.status.as_ref()?.conditions;
+    Some(&condition::find(conditions, "Ready")?.reason)
+}
+
+const NEVER_HEARD: &str = "NeverHeard";
+const SILENT: &str = "Silent";
 
 /// How the hypervisor stands, as the operator sees it: the condition `Ready` is all that it says.
 pub fn report(hypervisor: &Hypervisor, observed: Observed, now: Timestamp) -> HypervisorStatus {
@@ -245,7 +282,16 @@ pub fn report(hypervisor: &Hypervisor, observed: Observed, now: Timestamp) -> Hy
     let agents = |kind| {
         condition::find(&before.conditions, kind).filter(|said| said.status != Truth::True.as_str())
     };
-    let fact = match observed.silent_for {
+    let never = || {
+        let message = format!("its agent has not been heard of yet; {hint}");
+        Fact::no("Ready", NEVER_HEARD, message)
+    };
+    let silent = || {
+        let longest = SILENCE_MAX.as_secs();
+        let message = format!("its agent has not been heard of for more than {longest} s; {hint}");
+        Fact::no("Ready", SILENT, message)
+    };
+    let fact = match (observed.voice, said_of_ready(hypervisor)) {
         _ if !observed.labelled => Fact::no(
             "Ready",
             "NotLabelled",
@@ -253,20 +299,12 @@ pub fn report(hypervisor: &Hypervisor, observed: Observed, now: Timestamp) -> Hy
                 "there is no node {name} with the label {HYPERVISOR_LABEL}=true: label it, or delete this hypervisor"
             ),
         ),
-        None => Fact::no(
-            "Ready",
-            "NeverHeard",
-            format!("its agent has not been heard of yet; {hint}"),
-        ),
-        Some(silence) if silence >= SILENCE_MAX => Fact::no(
-            "Ready",
-            "Silent",
-            format!(
-                "its agent has not been heard of for more than {} s; {hint}",
-                SILENCE_MAX.as_secs()
-            ),
-        ),
-        Some(_) => match agents("LibvirtReady") {
+        (Voice::Never, _) => never(),
+        (Voice::Heard(past) | Voice::Unconfirmed(past), _) if past >= SILENCE_MAX => silent(),
+        // An operator that has just begun to listen takes over what was known.
+        (Voice::Unconfirmed(_), Some(SILENT)) => silent(),
+        (Voice::Unconfirmed(_), Some(NEVER_HEARD | "NotLabelled") | None) => never(),
+        (Voice::Heard(_) | Voice::Unconfirmed(_), _) => match agents("LibvirtReady") {
             Some(said) => Fact::no("Ready", "LibvirtNotReady", said.message.clone()),
             None if before.capacity.is_none() => Fact::no(
                 "Ready",
@@ -283,9 +321,19 @@ pub fn report(hypervisor: &Hypervisor, observed: Observed, now: Timestamp) -> Hy
         now,
     );
     HypervisorStatus {
+        observed_generation: hypervisor.metadata.generation,
         conditions: ready,
         ..HypervisorStatus::default()
     }
+}
+
+/// Whether the status says this already. The rest of it is the agent's.
+pub fn is_said(hypervisor: &Hypervisor, wanted: &HypervisorStatus) -> bool {
+    let said = hypervisor.status.as_ref();
+    said.is_some_and(|said| {
+        said.observed_generation == wanted.observed_generation
+            && condition::find(&said.conditions, "Ready") == wanted.conditions.first()
+    })
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ fn hypervisor(
 fn heard(seconds: u64) -> Observed {
     Observed {
         labelled: true,
-        silent_for: Some(Duration::from_secs(seconds)),
+        voice: Voice::Heard(Duration::from_secs(seconds)),
     }
 }
 
@@ -60,7 +60,7 @@ fn each_trouble_is_told_with_where_to_look() {
     };
     let unheard = Observed {
         labelled: true,
-        silent_for: None,
+        voice: Voice::Never,
     };
     let libvirt = said(
         "LibvirtReady",
@@ -128,6 +128,7 @@ fn the_operator_says_nothing_but_ready() {
     );
     let status = report(&well, heard(0), at(100));
     let expected = HypervisorStatus {
+        observed_generation: Some(4),
         conditions: status.conditions.clone(),
         ..HypervisorStatus::default()
     };
@@ -264,4 +265,49 @@ fn a_node_is_fitted_out_again_when_its_outfit_is_another() {
     assert_eq!(wanted.missing(Some(&older)), Missing::Rights);
     older.metadata.annotations = None;
     assert_eq!(wanted.missing(Some(&older)), Missing::Rights);
+}
+
+/// An operator that has just started has heard of nobody: a host that was silent stays so until it speaks, and one
+/// that was well is given the time in which any host would be heard of.
+#[test]
+fn what_was_known_holds_until_the_operator_has_listened_long_enough() {
+    let unconfirmed = |seconds| Observed {
+        labelled: true,
+        voice: Voice::Unconfirmed(Duration::from_secs(seconds)),
+    };
+    for (before, expected) in [
+        (heard(0), "Heard"),
+        (heard(20), "Silent"),
+        (
+            Observed {
+                labelled: true,
+                voice: Voice::Never,
+            },
+            "NeverHeard",
+        ),
+    ] {
+        let mut known = hypervisor(Some(SMALL), Vec::new());
+        let status = known.status.as_mut().unwrap();
+        status.conditions =
+            report(&hypervisor(Some(SMALL), Vec::new()), before, at(100)).conditions;
+        assert_eq!(ready(&known, unconfirmed(19)).1, expected);
+        assert_eq!(ready(&known, unconfirmed(20)).1, "Silent");
+        let silent = node_voice(&known) == NodeVoice::Silent;
+        assert_eq!(silent, expected == "Silent");
+    }
+    // Nothing was known.
+    let new = hypervisor(Some(SMALL), Vec::new());
+    assert_eq!(ready(&new, unconfirmed(1)).1, "NeverHeard");
+}
+
+#[test]
+fn what_is_said_already_is_not_said_again() {
+    let mut well = hypervisor(Some(SMALL), Vec::new());
+    let wanted = report(&well, heard(0), at(100));
+    assert!(!is_said(&well, &wanted));
+    let status = well.status.as_mut().unwrap();
+    status.conditions.clone_from(&wanted.conditions);
+    assert!(!is_said(&well, &wanted), "the generation is not");
+    well.status.as_mut().unwrap().observed_generation = Some(4);
+    assert!(is_said(&well, &wanted));
 }
