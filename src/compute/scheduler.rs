@@ -72,38 +72,45 @@ impl Scheduler {
         }
     }
 
-    /// Learns every hypervisor and every binding anew: before it is first asked, and now and then afterwards.
-    pub fn rebuild(&self, hypervisors: &Cache<Hypervisor>, cache: &Cache<Server>) {
-        for hypervisor in hypervisors.all() {
-            self.see(&hypervisor);
+    /// Learns every hypervisor and every binding anew: before it is first asked, and now and then afterwards. Whoever
+    /// waits is called if that found room.
+    pub fn rebuild(&self, hypervisors: &Cache<Hypervisor>, servers: &Cache<Server>) {
+        let hypervisors = hypervisors.all();
+        for hypervisor in &hypervisors {
+            self.see(hypervisor);
         }
-        let bound: Vec<(String, Binding)> = cache
-            .all()
+        let known: HashSet<String> = hypervisors.iter().map(|known| known.name_any()).collect();
+        let servers = servers.all();
+        let bound: HashMap<String, Binding> = servers
             .iter()
             .filter_map(|server| Some((server.uid()?, Binding::of(server)?)))
             .collect();
-        let bindings = bound
+        let there: HashSet<ObjectRef<Server>> = servers
             .iter()
-            .map(|(uid, binding)| (uid.as_str(), binding.node.as_str(), binding.resources));
+            .map(|server| ObjectRef::from_obj(&**server))
+            .collect();
+        let mut state = self.locked();
         let State {
             view,
             assumed,
             waiting,
-        } = &mut *self.locked();
-        view.rebind_all(bindings);
-        assumed.retain(|uid, place| {
-            let pending = place.since.elapsed() < ASSUMED_MAX;
-            let pending = pending && !bound.iter().any(|(known, _)| known == uid);
-            if pending {
-                view.bind(uid, &place.node, place.resources);
-            }
-            pending
-        });
-        waiting.retain(|reference| {
-            cache
-                .get(reference.namespace.as_deref(), &reference.name)
-                .is_some()
-        });
+        } = &mut *state;
+        view.retain_hosts(|name| known.contains(name));
+        assumed
+            .retain(|uid, place| place.since.elapsed() < ASSUMED_MAX && !bound.contains_key(uid));
+        let claimed = bound
+            .iter()
+            .map(|(uid, binding)| (uid.as_str(), binding.node.as_str(), binding.resources));
+        let pending = assumed
+            .iter()
+            .map(|(uid, place)| (uid.as_str(), place.node.as_str(), place.resources));
+        let room = view.rebind_all(claimed.chain(pending));
+        waiting.retain(|reference| there.contains(reference));
+        self.count_waiting(&state);
+        drop(state);
+        if room {
+            self.call();
+        }
     }
 
     /// Takes note of how a hypervisor stands.
@@ -112,11 +119,6 @@ impl Scheduler {
         if self.locked().view.set_host(&hypervisor.name_any(), host) {
             self.call();
         }
-    }
-
-    /// Takes note that a hypervisor is gone.
-    pub fn lose(&self, name: &str) {
-        self.locked().view.remove_host(name);
     }
 
     /// Takes a place for the server, or says why there is none; then it is called when room appears.
@@ -153,9 +155,7 @@ impl Scheduler {
                 state.waiting.insert(ObjectRef::from_obj(server));
             }
         }
-        self.metrics
-            .waiting
-            .set(i64::try_from(state.waiting.len()).unwrap_or(i64::MAX));
+        self.count_waiting(&state);
         drop(state);
         self.metrics.latency.observe(began.elapsed().as_secs_f64());
         self.count(&result);
@@ -169,6 +169,7 @@ impl Scheduler {
         let uid = server.uid().unwrap_or_default();
         state.assumed.remove(&uid);
         let freed = state.view.forget(&uid);
+        self.count_waiting(&state);
         drop(state);
         if freed {
             self.call();
@@ -188,6 +189,11 @@ impl Scheduler {
             let waiting: Vec<_> = scheduler.locked().waiting.iter().cloned().collect();
             stream::iter(waiting)
         })
+    }
+
+    fn count_waiting(&self, state: &State) {
+        let waiting = i64::try_from(state.waiting.len()).unwrap_or(i64::MAX);
+        self.metrics.waiting.set(waiting);
     }
 
     fn call(&self) {

@@ -1,6 +1,6 @@
 //! Hands each `ServerAction` to its server's node once and records how it ended. Never decides: see `plan::action`.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::{Api, ResourceExt, runtime::controller::Action};
@@ -20,7 +20,7 @@ use crate::{
         writer::Claim,
     },
     compute::plan::{
-        action::{self, Decision, Observed},
+        action::{self, Decision, History, Observed},
         server::Binding,
     },
 };
@@ -48,6 +48,10 @@ impl Reconciler for ActionController {
         if action.metadata.deletion_timestamp.is_some() {
             return Ok(Action::await_change());
         }
+        let now = Timestamp::now();
+        if let Some(history) = action::history(&action, now) {
+            return self.remember(&action, history).await;
+        }
         let server = server(ctx, &action).await?;
         let guest = server.as_deref().and_then(|server| guest(ctx, server));
         let earlier = earlier(ctx, &action);
@@ -56,19 +60,16 @@ impl Reconciler for ActionController {
             guest: guest.as_deref(),
             earlier,
         };
-        let now = Timestamp::now();
         let decision = action::decide(&action, &observed, now);
-        match (&decision, &guest) {
-            (Decision::Hand(verb), Some(guest)) => self.hand(guest, verb).await?,
-            (Decision::Expire, _) => ctx.writer.delete(&*action).await?,
-            (Decision::Hand(_), None) | (Decision::Watch(_) | Decision::Keep(_), _) => {}
+        if let (Decision::Hand(verb), Some(guest)) = (&decision, &guest) {
+            self.hand(guest, verb).await?;
         }
-        if let Some(status) = action::report(&action, &decision, now)
-            && let Some(written) = ctx
-                .writer
-                .apply_status(&*action, &status, Claim::Shared)
-                .await?
-        {
+        let status = action::report(&action, &decision, now);
+        let written = ctx
+            .writer
+            .apply_status(&*action, &status, Claim::Shared)
+            .await?;
+        if let Some(written) = written {
             if let Some(server) = server
                 .as_deref()
                 .filter(|_| status.state.is_some_and(ActionState::is_final))
@@ -78,14 +79,22 @@ impl Reconciler for ActionController {
             }
             ctx.caches.actions.remember(written);
         }
-        Ok(Action::requeue(match decision {
-            Decision::Keep(left) => left.min(SLOW_RESYNC).max(Duration::from_secs(1)),
-            Decision::Hand(_) | Decision::Watch(_) | Decision::Expire => SLOW_RESYNC,
-        }))
+        Ok(Action::requeue(SLOW_RESYNC))
     }
 }
 
 impl ActionController {
+    /// Keeps the record of an action that has ended for as long as it is to be kept.
+    async fn remember(&self, action: &ServerAction, history: History) -> Result<Action> {
+        match history {
+            History::Keep(left) => Ok(Action::requeue(left)),
+            History::Expire => {
+                self.context.writer.delete(action).await?;
+                Ok(Action::await_change())
+            }
+        }
+    }
+
     /// Writes the guest's `action` and nothing else of it.
     async fn hand(&self, guest: &Guest, action: &GuestAction) -> Result<()> {
         let fields = json!({ "spec": { "action": action } });
@@ -100,7 +109,7 @@ impl ActionController {
 async fn server(ctx: &Context, action: &ServerAction) -> Result<Option<Arc<Server>>> {
     let (namespace, name) = (action.namespace().unwrap_or_default(), &action.spec.server);
     let cached = ctx.caches.servers.get(Some(&namespace), name);
-    if cached.is_some() || action::is_finished(action) {
+    if cached.is_some() {
         return Ok(cached);
     }
     let found = Api::<Server>::namespaced(ctx.writer.client(), &namespace)

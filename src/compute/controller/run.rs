@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures::StreamExt;
+use k8s_openapi::api::core::v1::Node;
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use tokio::{sync::watch, time};
 
@@ -17,7 +18,7 @@ use crate::{
         controller::{Triggers, own, related, run},
         metrics::ControllerMetrics,
     },
-    compute::plan::{hypervisor::node_voice, server::NodeVoice},
+    compute::plan::{action::is_finished, hypervisor::node_voice, server::NodeVoice},
 };
 
 use super::{
@@ -44,7 +45,7 @@ pub async fn all(ctx: Arc<Context>, metrics: ControllerMetrics, stop: watch::Rec
         run(
             Arc::new(NodeController(Arc::clone(&ctx))),
             &caches.nodes,
-            vec![own(&caches.nodes)],
+            node_triggers(&ctx),
             metrics.clone(),
             stop.clone()
         ),
@@ -92,6 +93,16 @@ pub async fn all(ctx: Arc<Context>, metrics: ControllerMetrics, stop: watch::Rec
         ),
         rebuild(Arc::clone(&ctx), stop.clone()),
     );
+}
+
+fn node_triggers(ctx: &Arc<Context>) -> Vec<Triggers<Node>> {
+    let caches = &ctx.caches;
+    let of_hypervisor = |hypervisor: &Hypervisor| vec![ObjectRef::new(&hypervisor.name_any())];
+    vec![
+        own(&caches.nodes),
+        // One that somebody deleted is made again.
+        related(&caches.nodes, &caches.hypervisors, of_hypervisor),
+    ]
 }
 
 fn server_triggers(ctx: &Arc<Context>) -> Vec<Triggers<Server>> {
@@ -172,10 +183,13 @@ fn server_triggers(ctx: &Arc<Context>) -> Vec<Triggers<Server>> {
 
 fn action_triggers(ctx: &Arc<Context>) -> Vec<Triggers<crate::api::server_action::ServerAction>> {
     let caches = &ctx.caches;
+    // What has ended is history, and concerned by nothing.
     let naming = |namespace: &str, name: &str, ctx: &Context| {
         let all = ctx.caches.actions.all();
         let on = all.iter().filter(|action| {
-            action.namespace().as_deref() == Some(namespace) && action.spec.server == name
+            action.namespace().as_deref() == Some(namespace)
+                && action.spec.server == name
+                && !is_finished(action)
         });
         on.map(|action| ObjectRef::from_obj(&**action))
             .collect::<Vec<_>>()

@@ -9,7 +9,7 @@ use kube::ResourceExt;
 use crate::api::{
     condition::{self, Fact, whole_seconds},
     guest::{ActionRecord, Guest, GuestAction},
-    server::Server,
+    server::{PowerState, Server},
     server_action::{ActionState, ServerAction, ServerActionStatus},
 };
 
@@ -34,9 +34,14 @@ pub enum Decision {
     Hand(GuestAction),
     /// Say how it stands; nothing to do.
     Watch(Standing),
-    /// It ended, and is kept until then.
+}
+
+/// What becomes of the record of an action that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum History {
+    /// It is kept for so long.
     Keep(Duration),
-    /// It ended long ago: delete the record.
+    /// It ended long ago: delete it.
     Expire,
 }
 
@@ -53,38 +58,40 @@ pub struct Standing {
     pub message: String,
 }
 
-/// What to do about the action.
+/// What becomes of the record, if the action has ended.
+pub fn history(action: &ServerAction, now: Timestamp) -> Option<History> {
+    let finished = finished(action)?;
+    let until = finished
+        .0
+        .saturating_add(ttl(action))
+        .unwrap_or(Timestamp::MAX);
+    let left = until.duration_since(now);
+    Some(if left.is_positive() {
+        History::Keep(left.unsigned_abs())
+    } else {
+        History::Expire
+    })
+}
+
+/// What to do about an action that has not ended.
 pub fn decide(action: &ServerAction, observed: &Observed<'_>, now: Timestamp) -> Decision {
-    if let Some(finished) = finished(action) {
-        let until = finished
-            .0
-            .saturating_add(ttl(action))
-            .unwrap_or(Timestamp::MAX);
-        let left = until.duration_since(now);
-        return if left.is_positive() {
-            Decision::Keep(left.unsigned_abs())
-        } else {
-            Decision::Expire
-        };
-    }
     let name = &action.spec.server;
     let Some(verb) = action.spec.verb() else {
         return failed("an action has exactly one verb: reboot, reset or nmi", now);
     };
     let Some(server) = observed.server else {
-        return failed(format!("there is no server {name:?} in this project"), now);
+        return failed(
+            format!(
+                "there is no server {name:?} in this project: `kubectl get servers` lists what there is"
+            ),
+            now,
+        );
     };
     if server.metadata.deletion_timestamp.is_some() {
         return failed(format!("server {name:?} is being deleted"), now);
     }
-    let Some(guest) = observed.guest else {
-        return failed(
-            format!("server {name:?} has not been built yet: wait until it is Ready"),
-            now,
-        );
-    };
     let id = action.uid().unwrap_or_default();
-    if let Some(record) = record(guest, &id) {
+    if let Some(record) = observed.guest.and_then(|guest| record(guest, &id)) {
         return Decision::Watch(Standing {
             state: record.state,
             started_at: record.started_at.clone(),
@@ -97,18 +104,17 @@ pub fn decide(action: &ServerAction, observed: &Observed<'_>, now: Timestamp) ->
             "waiting for action {earlier:?} on the same server to end"
         ));
     }
+    let Some(guest) = observed.guest.filter(|guest| is_built(guest)) else {
+        return pending(format!("waiting until server {name:?} is built and runs"));
+    };
     if guest.spec.action.as_ref().is_some_and(|told| told.id == id) {
         return pending("the hypervisor has been told".to_owned());
     }
     Decision::Hand(GuestAction { id, verb })
 }
 
-/// The status that goes with the decision, if it says anything new.
-pub fn report(
-    action: &ServerAction,
-    decision: &Decision,
-    now: Timestamp,
-) -> Option<ServerActionStatus> {
+/// The status that goes with the decision.
+pub fn report(action: &ServerAction, decision: &Decision, now: Timestamp) -> ServerActionStatus {
     let handed = Standing {
         state: ActionState::Pending,
         started_at: None,
@@ -118,7 +124,6 @@ pub fn report(
     let standing = match decision {
         Decision::Hand(_) => &handed,
         Decision::Watch(standing) => standing,
-        Decision::Keep(_) | Decision::Expire => return None,
     };
     let before = action.status.clone().unwrap_or_default();
     let message = standing.message.clone();
@@ -141,7 +146,7 @@ pub fn report(
         ],
     };
     let ended = || standing.state.is_final().then(|| Time(whole_seconds(now)));
-    Some(ServerActionStatus {
+    ServerActionStatus {
         state: Some(standing.state),
         verb: action.spec.verb(),
         started_at: standing.started_at.clone(),
@@ -154,7 +159,7 @@ pub fn report(
             action.metadata.generation,
             now,
         ),
-    })
+    }
 }
 
 /// Whether the action has ended, as its own status says.
@@ -176,6 +181,16 @@ fn ttl(action: &ServerAction) -> SignedDuration {
         .ttl_after_finished
         .map_or(DEFAULT_TTL, Into::into);
     SignedDuration::try_from(ttl).unwrap_or(SignedDuration::MAX)
+}
+
+/// Whether the node has started the guest, or is not asked to: who makes a server and an action at once means the
+/// server that runs.
+fn is_built(guest: &Guest) -> bool {
+    let started = guest
+        .status
+        .as_ref()
+        .and_then(|status| status.started_at.as_ref());
+    started.is_some() || guest.spec.power != PowerState::Running
 }
 
 fn record<'a>(guest: &'a Guest, id: &str) -> Option<&'a ActionRecord> {

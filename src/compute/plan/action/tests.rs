@@ -32,6 +32,13 @@ fn ended(second: i64) -> ServerAction {
     action
 }
 
+/// A guest that has been started.
+fn running() -> Guest {
+    let mut guest = told(Some(PowerState::Running), Vec::new());
+    guest.status.get_or_insert_default().started_at = Some(time(5));
+    guest
+}
+
 fn observed<'a>(server: &'a Server, guest: &'a Guest) -> Observed<'a> {
     Observed {
         server: Some(server),
@@ -60,7 +67,7 @@ fn each_verb_is_handed_to_the_node_as_it_is() {
         action.spec.reset = reset;
         action.spec.nmi = nmi;
         action.spec.reboot = reboot;
-        let decision = decide(&action, &observed(&bound(), &guest()), at(10));
+        let decision = decide(&action, &observed(&bound(), &running()), at(10));
         let id = ID.to_owned();
         assert_eq!(decision, Decision::Hand(GuestAction { id, verb }));
     }
@@ -76,11 +83,6 @@ fn what_can_never_be_done_fails_with_what_to_do() {
         guest: None,
         earlier: None,
     };
-    let unbuilt = Observed {
-        server: Some(&server),
-        guest: None,
-        earlier: None,
-    };
     for (action, observed, message) in [
         (
             two,
@@ -90,21 +92,16 @@ fn what_can_never_be_done_fails_with_what_to_do() {
         (
             action(),
             nobody,
-            "there is no server \"web-1\" in this project",
+            "there is no server \"web-1\" in this project: `kubectl get servers` lists what there is",
         ),
         (
             action(),
             observed(&going, &guest),
             "server \"web-1\" is being deleted",
         ),
-        (
-            action(),
-            unbuilt,
-            "server \"web-1\" has not been built yet: wait until it is Ready",
-        ),
     ] {
         let decision = decide(&action, &observed, at(10));
-        let status = report(&action, &decision, at(10)).unwrap();
+        let status = report(&action, &decision, at(10));
         assert_eq!(
             standing(decision),
             (ActionState::Failed, message.to_owned())
@@ -131,7 +128,7 @@ fn one_action_waits_for_another_on_the_same_server() {
 
 #[test]
 fn an_action_is_handed_over_once() {
-    let mut told = guest();
+    let mut told = running();
     told.spec.action = Some(GuestAction {
         id: ID.to_owned(),
         verb: Verb::Reset,
@@ -157,7 +154,7 @@ fn the_node_s_record_is_the_action_s() {
     ] {
         let guest = acting(told(None, Vec::new()), Verb::Reset, state);
         let decision = decide(&action(), &observed(&bound(), &guest), at(99));
-        let status = report(&action(), &decision, at(99)).unwrap();
+        let status = report(&action(), &decision, at(99));
         assert_eq!(status.state, Some(state));
         assert_eq!(status.verb, Some(Verb::Reset));
         assert_eq!(status.started_at, Some(time(50)));
@@ -185,37 +182,44 @@ fn a_record_goes_before_what_an_earlier_action_says() {
     assert_eq!(state, ActionState::Succeeded);
 }
 
+/// Server and action may come in one manifest.
 #[test]
-fn what_has_ended_is_kept_for_its_time_and_then_expires() {
-    let (server, guest) = (bound(), guest());
-    let days_30 = 30 * 24 * 3600;
-    for (ttl_s, now, expected) in [
-        (None, 100, Decision::Keep(Duration::from_secs(days_30))),
-        (None, 101, Decision::Keep(Duration::from_secs(days_30 - 1))),
-        (None, 100 + days_30, Decision::Expire),
-        (Some(60), 159, Decision::Keep(Duration::from_secs(1))),
-        (Some(60), 160, Decision::Expire),
-        (Some(0), 100, Decision::Expire),
-    ] {
-        let mut action = ended(100);
-        action.spec.ttl_after_finished = ttl_s.map(|s| Duration::from_secs(s).into());
-        let now = at(now.cast_signed());
-        assert_eq!(decide(&action, &observed(&server, &guest), now), expected);
-        // Kept or expired, nothing new is said.
-        assert_eq!(report(&action, &expected, now), None);
-    }
-}
-
-/// An action that has ended needs neither server nor guest any more.
-#[test]
-fn the_record_outlives_its_server() {
-    let gone = Observed {
-        server: None,
+fn an_action_waits_for_its_server_to_be_built() {
+    let server = bound();
+    let unbuilt = Observed {
+        server: Some(&server),
         guest: None,
         earlier: None,
     };
-    let decision = decide(&ended(100), &gone, at(101));
-    assert!(matches!(decision, Decision::Keep(_)));
+    let mut young = running();
+    young.status.as_mut().unwrap().started_at = None;
+    for observed in [unbuilt, observed(&server, &young)] {
+        let (state, message) = standing(decide(&action(), &observed, at(10)));
+        assert_eq!(state, ActionState::Pending);
+        assert_eq!(message, "waiting until server \"web-1\" is built and runs");
+    }
+    // One that is not asked to run never will by itself: its node says so.
+    young.spec.power = PowerState::Stopped;
+    let decision = decide(&action(), &observed(&server, &young), at(10));
+    assert!(matches!(decision, Decision::Hand(_)));
+}
+
+#[test]
+fn what_has_ended_is_kept_for_its_time_and_then_expires() {
+    let days_30 = 30 * 24 * 3600;
+    for (ttl_s, now, expected) in [
+        (None, 100, History::Keep(Duration::from_secs(days_30))),
+        (None, 101, History::Keep(Duration::from_secs(days_30 - 1))),
+        (None, 100 + days_30, History::Expire),
+        (Some(60), 159, History::Keep(Duration::from_secs(1))),
+        (Some(60), 160, History::Expire),
+        (Some(0), 100, History::Expire),
+    ] {
+        let mut action = ended(100);
+        action.spec.ttl_after_finished = ttl_s.map(|s| Duration::from_secs(s).into());
+        assert_eq!(history(&action, at(now.cast_signed())), Some(expected));
+    }
+    assert_eq!(history(&action(), at(100)), None);
 }
 
 #[test]
@@ -226,7 +230,7 @@ fn equal_facts_make_an_equal_status_at_any_later_time() {
         let server = bound();
         let status = |action: &ServerAction, second| {
             let decision = decide(action, &observed(&server, &guest), at(second));
-            report(action, &decision, at(second)).unwrap()
+            report(action, &decision, at(second))
         };
         let first = status(&action, 10);
         action.status = Some(first.clone());

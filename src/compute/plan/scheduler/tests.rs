@@ -103,6 +103,22 @@ mod placing {
         }
     }
 
+    /// Its claim may have been written: elsewhere it would be counted twice, or not at all.
+    #[test]
+    fn who_has_a_place_gets_the_same_one_though_another_is_lighter_now() {
+        let mut view = view(&["a", "b"]);
+        assert_eq!(assume(&mut view, "1").as_deref(), Some("a"));
+        view.set_host("b", host(64, Size::gib(256), Size::gib(2000)));
+        assert_eq!(assume(&mut view, "1").as_deref(), Some("a"));
+        assert_eq!(
+            assume(&mut view, "2").as_deref(),
+            Some("b"),
+            "which is lighter"
+        );
+        view.remove_host("a");
+        assert_eq!(assume(&mut view, "1").as_deref(), Some("b"));
+    }
+
     #[test]
     fn placing_alone_claims_nothing() {
         let view = view(&["a"]);

@@ -50,10 +50,13 @@ impl View {
 
     /// Where the server should go.
     ///
-    /// What the server itself is bound to already does not stand in its own way: asking again, after a claim
-    /// whose answer was lost, is safe even when the server had taken the last room.
+    /// A server that is bound already stays where it is for as long as it may: asking again, after a claim whose
+    /// answer was lost, changes nothing, even when the server had taken the last room.
     pub fn place(&self, request: &Request<'_>) -> Result<Placement, Refusal> {
         let demand = Amounts::taken(request.resources);
+        if let Some(node) = self.keeps(request, &demand) {
+            return Ok(Placement { node });
+        }
         let mut lightest: Option<(i64, &String)> = None;
         let mut tally = Tally::default();
         for (name, candidate) in self.candidates(request.uid) {
@@ -73,6 +76,18 @@ impl View {
             Some((_, name)) => Ok(Placement { node: name.clone() }),
             None => Err(tally.refuse(request, demand)),
         }
+    }
+
+    /// The node that the server is bound to, if it may stay there.
+    fn keeps(&self, request: &Request<'_>, demand: &Amounts) -> Option<String> {
+        let own = self.bindings.get(request.uid)?;
+        let node = self.nodes.get(&own.node)?;
+        let candidate = Candidate {
+            host: node.host.as_ref()?,
+            usage: node.usage.without(own.taken),
+        };
+        let refused = Filter::first_to_refuse(request, demand, &candidate).is_some();
+        (!refused).then(|| own.node.clone())
     }
 
     /// Where the server should go; from now on it is counted there.
@@ -97,12 +112,13 @@ impl View {
         room
     }
 
-    /// Takes note that a host is gone. What is bound to it stays bound.
-    pub fn remove_host(&mut self, name: &str) {
-        if let Some(node) = self.nodes.get_mut(name) {
+    /// Takes note that all other hosts are gone. What is bound to them stays bound.
+    pub fn retain_hosts(&mut self, stays: impl Fn(&str) -> bool) {
+        for (_, node) in self.nodes.iter_mut().filter(|(name, _)| !stays(name)) {
             node.host = None;
         }
-        self.drop_if_empty(name);
+        self.nodes
+            .retain(|_, node| node.host.is_some() || node.usage.servers > 0);
     }
 
     /// Takes note that a server is bound to a node, known or not. Doing so twice changes nothing; a server that was
@@ -194,6 +210,10 @@ impl View {
 
 #[cfg(test)]
 impl View {
+    pub(super) fn remove_host(&mut self, name: &str) {
+        self.retain_hosts(|known| known != name);
+    }
+
     pub(super) fn has_host(&self, name: &str) -> bool {
         self.nodes.get(name).is_some_and(|node| node.host.is_some())
     }
