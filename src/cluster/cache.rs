@@ -96,6 +96,22 @@ where
         cache
     }
 
+    /// A cache that holds these objects and never hears of others, for the tests of whatever reads one.
+    #[cfg(test)]
+    pub(crate) fn holding(objects: impl IntoIterator<Item = K>) -> Self {
+        let (store, mut writer) = reflector::store();
+        writer.apply_watcher_event(&watcher::Event::Init);
+        for object in objects {
+            writer.apply_watcher_event(&watcher::Event::InitApply(object));
+        }
+        writer.apply_watcher_event(&watcher::Event::InitDone);
+        Self {
+            store,
+            written: Written::default(),
+            changes: broadcast::channel(BACKLOG_MAX).0,
+        }
+    }
+
     /// The object, if it is there.
     pub fn get(&self, namespace: Option<&str>, name: &str) -> Option<Arc<K>> {
         let reference = match namespace {
@@ -254,3 +270,6 @@ fn parsed<K: Resource<DynamicType = ()>>(
         watcher::Event::InitDone => watcher::Event::InitDone,
     })
 }
+
+#[cfg(test)]
+mod tests;

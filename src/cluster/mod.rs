@@ -6,6 +6,8 @@ pub mod cache;
 pub mod controller;
 pub mod election;
 pub mod metrics;
+#[cfg(test)]
+pub(crate) mod mock;
 pub mod probe;
 pub mod reporter;
 pub mod telemetry;

@@ -312,3 +312,6 @@ fn gone_is_fine(result: Result<()>) -> Result<()> {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests;
