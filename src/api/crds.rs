@@ -58,6 +58,11 @@ fn polish(value: &mut Value) {
             if let Some(Value::String(description)) = map.get_mut("description") {
                 *description = unwrapped(description);
             }
+            // A nullable field would keep its null instead of taking its default; kube says nullable of every size
+            // that may be left out.
+            if map.contains_key("default") {
+                map.remove("nullable");
+            }
             map.values_mut().for_each(polish);
         }
         Value::Array(items) => items.iter_mut().for_each(polish),

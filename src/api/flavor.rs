@@ -5,7 +5,10 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::value::Size;
+use super::{
+    rule,
+    value::{Size, wordless},
+};
 
 /// A size that servers come in: virtual CPUs, memory, disk, and how the machine is built.
 ///
@@ -47,7 +50,7 @@ use super::value::Size;
     )
 )]
 #[x_kube(validation = Rule::new("self == oldSelf").message("a flavor cannot be changed: make another one, and name it in new servers"))]
-#[x_kube(validation = Rule::new("!(has(self.secureBoot) && self.secureBoot) || (has(self.firmware) && self.firmware == 'Uefi')").message("secureBoot needs firmware: Uefi"))]
+#[x_kube(validation = Rule::new("!(has(self.secureBoot) && self.secureBoot) || !has(self.firmware) || self.firmware == 'Uefi'").message("secureBoot needs firmware: Uefi, of the flavor or of the image"))]
 #[serde(rename_all = "camelCase")]
 pub struct FlavorSpec {
     /// What this flavor is for, in words.
@@ -59,12 +62,12 @@ pub struct FlavorSpec {
     pub vcpus: u16,
     /// Memory of the server, e.g. `2Gi`. At least 16Mi, at most 16Ti; rounded up to whole MiB.
     #[schemars(schema_with = "super::value::size_in_words")]
-    #[x_kube(validation = Rule::new("type(self) == int ? self >= 16777216 && self <= 17592186044416 : self.matches(r'^[0-9]{1,15}(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$') && quantity(self).compareTo(quantity('16Mi')) >= 0 && quantity(self).compareTo(quantity('16Ti')) <= 0").message("memory must be a whole number with a unit, such as 2Gi, between 16Mi and 16Ti"))]
+    #[x_kube(validation = rule::size("memory", "2Gi", Size::mib(16), Size::gib(16 << 10)))]
     pub memory: Size,
     /// Size of the root disk, e.g. `20Gi`. At least 1Mi, at most 1Pi; rounded up to whole MiB. An image whose
     /// virtual size is larger is refused.
     #[schemars(schema_with = "super::value::size_in_words")]
-    #[x_kube(validation = Rule::new("type(self) == int ? self >= 1048576 && self <= 1125899906842624 : self.matches(r'^[0-9]{1,15}(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$') && quantity(self).compareTo(quantity('1Mi')) >= 0 && quantity(self).compareTo(quantity('1Pi')) <= 0").message("disk must be a whole number with a unit, such as 20Gi, between 1Mi and 1Pi"))]
+    #[x_kube(validation = rule::size("disk", "20Gi", Size::mib(1), Size::gib(1 << 20)))]
     pub disk: Size,
     /// The CPU that the server sees. Default: the hypervisor's own model, without what cannot be migrated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -75,7 +78,8 @@ pub struct FlavorSpec {
     /// The firmware that starts the server. Default: what the image asks for, else `Bios`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub firmware: Option<Firmware>,
-    /// Whether UEFI starts signed boot loaders only. Default: what the image asks for, else false.
+    /// Whether UEFI starts signed boot loaders only; needs `firmware: Uefi`, here or in the image. Default: what the
+    /// image asks for, else false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secure_boot: Option<bool>,
     /// Whether the server has a virtual TPM 2.0. Default: what the image asks for, else false.
@@ -98,6 +102,7 @@ pub struct FlavorCpu {
 #[derive(
     Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord,
 )]
+#[schemars(transform = wordless)]
 pub enum Machine {
     /// Intel Q35 with PCI Express.
     Q35,
@@ -119,6 +124,7 @@ impl Machine {
 #[derive(
     Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord,
 )]
+#[schemars(transform = wordless)]
 pub enum Firmware {
     /// SeaBIOS.
     Bios,

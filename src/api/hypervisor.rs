@@ -5,7 +5,12 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{flavor::Machine, image::CachedImage, server::Resources, value::Size};
+use super::{
+    flavor::Machine,
+    image::CachedImage,
+    server::Resources,
+    value::{Size, wordless},
+};
 
 /// A node that servers run on. Made by the operator for every Kubernetes node labelled
 /// `kilonova.dev/hypervisor=true`; its name and labels are the node's. The spec is the administrator's.
@@ -172,8 +177,7 @@ pub struct HypervisorStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready` (servers can run here), `LibvirtReady` (the agent speaks to libvirt), `HardeningOk` (guests run
-    /// without privileges).
+    /// `Ready` (servers can run here), `LibvirtReady` (the agent speaks to libvirt).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -214,6 +218,7 @@ pub struct NumaNode {
 /// How guests run.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[serde(rename_all = "lowercase")]
+#[schemars(transform = wordless)]
 pub enum VirtType {
     /// With the processor's help.
     Kvm,

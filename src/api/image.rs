@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     flavor::{Firmware, Machine},
-    value::{Sha256, Size},
+    rule,
+    value::{Sha256, Size, wordless},
 };
 
 /// What a server's root disk starts from: a disk image behind an address, named by its content.
@@ -61,12 +62,12 @@ pub struct ImageSpec {
     /// The smallest root disk that this image fits on, e.g. `2Gi`. Default: the image's own virtual size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::value::size_in_words")]
-    #[x_kube(validation = Rule::new("type(self) == int || self.matches(r'^[0-9]{1,15}(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$')").message("minDisk must be a whole number with a unit, such as 2Gi"))]
+    #[x_kube(validation = rule::size("minDisk", "2Gi", Size::bytes(0), Size::gib(1 << 20)))]
     pub min_disk: Option<Size>,
     /// The least memory that this image runs with, e.g. `256Mi`. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::value::size_in_words")]
-    #[x_kube(validation = Rule::new("type(self) == int || self.matches(r'^[0-9]{1,15}(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$')").message("minMemory must be a whole number with a unit, such as 256Mi"))]
+    #[x_kube(validation = rule::size("minMemory", "256Mi", Size::bytes(0), Size::gib(16 << 10)))]
     pub min_memory: Option<Size>,
     /// Who may boot servers from it: `Private`, the project's own servers; `Public`, everybody's, by the name
     /// `project/image`. Default: `Private`.
@@ -181,6 +182,7 @@ pub struct ImageStatus {
 /// OpenStack's words for where an image stands.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
+#[schemars(transform = wordless)]
 pub enum ImageState {
     /// No hypervisor has it yet.
     Queued,

@@ -31,6 +31,12 @@ use serde::{Deserialize, Serialize};
         name = "Age",
         type_ = "date",
         json_path = ".metadata.creationTimestamp"
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
     )
 )]
 #[x_kube(validation = Rule::new("self == oldSelf").message("a key pair cannot be changed: make another one"))]
@@ -38,9 +44,10 @@ use serde::{Deserialize, Serialize};
 #[x_kube(validation = Rule::new("!self.publicKey.contains('PRIVATE KEY')").message("publicKey holds a private key, which must never leave its owner: give the one line of the .pub file").field_path(".publicKey"))]
 #[serde(rename_all = "camelCase")]
 pub struct KeyPairSpec {
-    /// The public key in OpenSSH's one-line form: type, base64, and a comment if you like.
+    /// The public key in OpenSSH's one-line form: type, base64, and a comment if you like; without a line break at its
+    /// end (in YAML: not below `|`).
     #[schemars(length(max = 16384))]
-    #[x_kube(validation = Rule::new(r"self.contains('PRIVATE KEY') || self.matches(r'^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-ssh-ed25519@openssh\.com|sk-ecdsa-sha2-nistp256@openssh\.com) [A-Za-z0-9+/]+={0,2}( [^\x00-\x1f\x7f]*)?$')").message("publicKey must be the one line of a .pub file: its type (ssh-ed25519, ssh-rsa, ecdsa-sha2-… or sk-…@openssh.com), a space, base64, and a comment if you like"))]
+    #[x_kube(validation = Rule::new(r"self.contains('PRIVATE KEY') || self.matches(r'^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-ssh-ed25519@openssh\.com|sk-ecdsa-sha2-nistp256@openssh\.com) [A-Za-z0-9+/]+={0,2}( [^\x00-\x1f\x7f]*)?$')").message("publicKey must be the one line of a .pub file: its type (ssh-ed25519, ssh-rsa, ecdsa-sha2-… or sk-…@openssh.com), a space, base64, and a comment if you like, without a line break at its end"))]
     pub public_key: String,
 }
 

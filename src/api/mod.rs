@@ -15,6 +15,7 @@ pub mod server_action;
 pub mod value;
 
 mod crds;
+mod rule;
 
 pub use crds::all as crds;
 

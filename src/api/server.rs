@@ -7,9 +7,13 @@ use kube::{CustomResource, KubeSchema, core::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::value::{Reference, Size};
+use super::{
+    rule,
+    value::{Reference, Size, wordless},
+};
 
-/// The most user data that a server takes, in bytes: what Nova takes (64 KiB), so that both take the same.
+/// The most user data that a server takes, in bytes: 64 KiB of raw data. Nova bounds the base64 text instead (65535
+/// bytes, and so 48 KiB of data): what Nova takes fits.
 pub const USER_DATA_BYTES_MAX: usize = 65_536;
 
 /// How long a guest may take to power off when the server does not say.
@@ -76,7 +80,7 @@ pub struct ServerSpec {
     pub description: Option<String>,
     /// The name of the Flavor: how many virtual CPUs, how much memory and disk. Cannot be changed.
     #[schemars(length(max = 253))]
-    #[x_kube(validation = Rule::new("self.matches(r'^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("flavor must be the name of a Flavor: lower-case letters, digits, hyphens and dots"))]
+    #[x_kube(validation = rule::name("flavor must be the name of a Flavor"))]
     pub flavor: String,
     /// The Image that the root disk starts from: `name`, or `project/name` for a public one. Cannot be changed.
     #[schemars(with = "String", length(max = 317))]
@@ -145,7 +149,7 @@ pub struct UserData {
 pub struct SecretKey {
     /// The Secret's name.
     #[schemars(length(max = 253))]
-    #[x_kube(validation = Rule::new("self.matches(r'^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("secret.name must be the name of a Secret of this project: lower-case letters, digits, hyphens and dots"))]
+    #[x_kube(validation = rule::name("secret.name must be the name of a Secret of this project"))]
     pub name: String,
     /// The key in it.
     #[schemars(length(max = 253))]
@@ -155,6 +159,7 @@ pub struct SecretKey {
 
 /// Whether a server shall run.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[schemars(transform = wordless)]
 pub enum PowerState {
     /// On.
     #[default]
@@ -172,7 +177,7 @@ pub enum PowerState {
 #[serde(rename_all = "camelCase")]
 pub struct Shutdown {
     /// How long the guest may take to power off by itself, `0s` to `1h`; then it is cut off. Default: `60s`.
-    #[x_kube(validation = Rule::new(r"self != '' && self.matches(r'^([0-9]{1,5}h)?([0-9]{1,7}m)?([0-9]{1,9}(\.[0-9]{1,9})?s)?([0-9]{1,9}(\.[0-9]{1,9})?(ms|us|µs|ns))?$') && duration(self) <= duration('1h')").message("shutdown.grace must be a duration between 0s and 1h, such as 90s or 5m"))]
+    #[x_kube(validation = rule::duration("shutdown.grace", "1h", "90s or 5m"))]
     #[schemars(schema_with = "duration_schema")]
     pub grace: Duration,
 }
@@ -215,7 +220,8 @@ pub struct ServerStatus {
     /// The server's id, as OpenStack would write it; also the UUID of its libvirt domain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// OpenStack's word for where the server stands.
+    /// OpenStack's word for where the server stands (Compute API guide, "Server concepts"). `DELETING` is our own:
+    /// OpenStack has a task for it, and no state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<ServerState>,
     /// What the guest does, as the hypervisor sees it.
@@ -249,15 +255,15 @@ pub struct ServerStatus {
     pub conditions: Vec<Condition>,
 }
 
-/// What a server takes of its hypervisor.
+/// What a server takes of its hypervisor, or what a hypervisor has.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Resources {
-    /// Virtual CPUs.
+    /// Virtual CPUs of a server; threads of a hypervisor.
     pub vcpus: u16,
     /// Memory.
     pub memory: Size,
-    /// Root disk.
+    /// The root disk of a server; what a hypervisor has for root disks.
     pub disk: Size,
 }
 
@@ -271,9 +277,10 @@ pub struct Fault {
     pub time: Time,
 }
 
-/// OpenStack's words for where a server stands (Compute API guide, "Server concepts").
+/// OpenStack's words for where a server stands (Compute API guide, "Server concepts"), and one of ours.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[schemars(transform = wordless)]
 pub enum ServerState {
     /// Not running for the first time yet.
     Build,

@@ -5,6 +5,8 @@ use kube::{CustomResource, KubeSchema, core::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{rule, value::wordless};
+
 /// Something done to a server once. Stays as the server's history until it expires.
 ///
 /// At most once: an action whose outcome is not known, because the node's agent died in the middle of it, is
@@ -46,7 +48,7 @@ use serde::{Deserialize, Serialize};
 pub struct ServerActionSpec {
     /// The name of the Server, in the same project.
     #[schemars(length(max = 253))]
-    #[x_kube(validation = Rule::new("self.matches(r'^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("server must be the name of a Server of this project: lower-case letters, digits, hyphens and dots"))]
+    #[x_kube(validation = rule::name("server must be the name of a Server of this project"))]
     pub server: String,
     /// Reboot the guest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,7 +62,7 @@ pub struct ServerActionSpec {
     /// How long the record is kept once the action has ended, `0s` to `8760h`. Default: `720h` (30 days).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::server::duration_schema")]
-    #[x_kube(validation = Rule::new(r"self != '' && self.matches(r'^([0-9]{1,5}h)?([0-9]{1,7}m)?([0-9]{1,9}(\.[0-9]{1,9})?s)?([0-9]{1,9}(\.[0-9]{1,9})?(ms|us|µs|ns))?$') && duration(self) <= duration('8760h')").message("ttlAfterFinished must be a duration between 0s and 8760h, such as 720h"))]
+    #[x_kube(validation = rule::duration("ttlAfterFinished", "8760h", "720h"))]
     pub ttl_after_finished: Option<Duration>,
 }
 
@@ -93,6 +95,7 @@ pub struct Nmi {}
 
 /// What is done to a guest.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[schemars(transform = wordless)]
 pub enum Verb {
     /// Ask the guest to reboot.
     SoftReboot,
@@ -159,6 +162,7 @@ pub struct ServerActionStatus {
 
 /// Where an action stands.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[schemars(transform = wordless)]
 pub enum ActionState {
     /// Not begun.
     Pending,

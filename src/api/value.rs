@@ -165,6 +165,12 @@ pub(super) fn size_in_words(generator: &mut SchemaGenerator) -> Schema {
     schema
 }
 
+/// Takes the words of a type out of its schema. kube lets them overwrite those of every optional field that is of the
+/// type, and the fields' are the ones that say what is meant.
+pub(super) fn wordless(schema: &mut Schema) {
+    schema.remove("description");
+}
+
 /// The name of an object of the same project, or `project/name` for one that its owner shares.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

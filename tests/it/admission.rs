@@ -13,6 +13,7 @@ mod key_pair;
 mod server;
 mod server_action;
 mod server_names;
+mod sizes;
 
 mod reading;
 

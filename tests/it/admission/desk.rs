@@ -2,13 +2,14 @@
 //!
 //! Refusals are looked at twice: by what they say, and by whether they really left everything as it was.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use http::Request;
 use kilonova::api;
 use kube::Client;
-use serde_json::{Value, json};
+use serde_json::{Value, from_value, json};
 use testbed::{Cluster, Testbed, unique_name};
 use tokio::sync::OnceCell;
 
@@ -44,12 +45,17 @@ impl Desk {
             .expect("these tests need a control plane of their own")
     }
 
-    /// Creates the object, as a user would by `kubectl create`.
+    /// Creates the object, as a user would by `kubectl create`. What is accepted can be read by our types.
     pub async fn accepts(&self, object: &Value) -> Value {
         match self.create(object).await {
-            Ok(created) => created,
+            Ok(created) => read_by_our_types(created),
             Err(error) => panic!("refused: {error}\n{object:#}"),
         }
+    }
+
+    /// Whether the API server takes the object; if it does, our types can read it.
+    pub async fn takes(&self, object: &Value) -> bool {
+        self.create(object).await.map(read_by_our_types).is_ok()
     }
 
     /// Hands the object in and gets it back: what is wrong is said in words that hold `says`, and nothing is made.
@@ -135,26 +141,28 @@ async fn make() -> Result<Testbed> {
         .guarded()
         .up()
         .await?;
-    let cluster = testbed.cluster().await?;
-    let mut crds = String::new();
-    for crd in api::crds()? {
-        crds.push_str("---\n");
-        crds.push_str(&serde_json::to_string(&crd)?);
-        crds.push('\n');
-    }
-    cluster
-        .apply(&crds)
-        .await
-        .context("the API server refused the CRDs")?;
-    let wait = [
-        "wait",
-        "--for=condition=Established",
-        "--timeout=60s",
-        "-f",
-        "-",
-    ];
-    cluster.kubectl(&wait, &crds).await?;
+    let binary = Path::new(env!("CARGO_BIN_EXE_kilonova"));
+    testbed.apply_crds(binary).await?;
     Ok(testbed)
+}
+
+/// An object that is accepted and that no controller can read would be seen by nobody.
+fn read_by_our_types(object: Value) -> Value {
+    let copy = object.clone();
+    let read = match object["kind"].as_str() {
+        Some("Flavor") => from_value::<api::flavor::Flavor>(copy).map(drop),
+        Some("Guest") => from_value::<api::guest::Guest>(copy).map(drop),
+        Some("Hypervisor") => from_value::<api::hypervisor::Hypervisor>(copy).map(drop),
+        Some("Image") => from_value::<api::image::Image>(copy).map(drop),
+        Some("KeyPair") => from_value::<api::key_pair::KeyPair>(copy).map(drop),
+        Some("Server") => from_value::<api::server::Server>(copy).map(drop),
+        Some("ServerAction") => from_value::<api::server_action::ServerAction>(copy).map(drop),
+        kind => panic!("{kind:?} is no kind of ours"),
+    };
+    if let Err(error) = read {
+        panic!("accepted, but our types cannot read it: {error}\n{object:#}");
+    }
+    object
 }
 
 /// An object of ours that no other test has.

@@ -6,6 +6,9 @@ use super::desk::{Desk, object, with};
 
 const URL: &str =
     "url must be an address, http://… or https://…, without spaces, line breaks, quotes or markup";
+const MIN_DISK: &str = "minDisk must be a whole number with a unit, such as 2Gi, between 0 and 1Pi";
+const MIN_MEMORY: &str =
+    "minMemory must be a whole number with a unit, such as 256Mi, between 0 and 16Ti";
 const SHA256: &str = "sha256 must be 64 lower-case hexadecimal digits, as sha256sum prints them";
 
 /// A valid image, changed.
@@ -33,6 +36,7 @@ async fn images_behind_web_addresses_are_taken() {
     for change in [
         json!({"format": "Raw"}),
         json!({"minDisk": "2Gi", "minMemory": 268_435_456}),
+        json!({"minDisk": 0, "minMemory": "0"}),
         json!({"visibility": "Public"}),
         json!({"properties": {"firmware": "Uefi", "secureBoot": true, "tpm": true, "machine": "Q35"}}),
     ] {
@@ -116,18 +120,12 @@ async fn what_is_no_image_is_refused() {
             json!({"visibility": "Shared"}),
             r#"Unsupported value: "Shared": supported values: "Private", "Public""#,
         ),
-        (
-            json!({"minDisk": "2gb"}),
-            "minDisk must be a whole number with a unit, such as 2Gi",
-        ),
-        (
-            json!({"minDisk": "-1Gi"}),
-            "minDisk must be a whole number with a unit, such as 2Gi",
-        ),
-        (
-            json!({"minMemory": "lots"}),
-            "minMemory must be a whole number with a unit, such as 256Mi",
-        ),
+        (json!({"minDisk": "2gb"}), MIN_DISK),
+        (json!({"minDisk": "-1Gi"}), MIN_DISK),
+        (json!({"minDisk": "999999999999999Pi"}), MIN_DISK),
+        (json!({"minMemory": "17Ti"}), MIN_MEMORY),
+        (json!({"minMemory": 17_592_186_044_417_u64}), MIN_MEMORY),
+        (json!({"minMemory": "lots"}), MIN_MEMORY),
         (
             json!({"minMemory": -1}),
             "should be greater than or equal to 0",

@@ -7,6 +7,7 @@ use super::desk::{Desk, object};
 const BLOB: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
 const PRIVATE: &str = "publicKey holds a private key, which must never leave its owner: give the one line of the .pub file";
 const LINE: &str = "publicKey must be the one line of a .pub file";
+const NO_BREAK: &str = "without a line break at its end";
 
 /// A key pair of this key.
 pub fn key_pair(public_key: &str) -> Value {
@@ -67,7 +68,8 @@ async fn what_is_no_line_of_a_pub_file_is_refused() {
         format!("<key>ssh-ed25519 {BLOB}</key>"),
         "ssh-ed25519 AAAA===".to_owned(),
     ] {
-        desk.rejects(&key_pair(&public_key), LINE).await;
+        let said = desk.rejects(&key_pair(&public_key), LINE).await;
+        assert!(said.contains(NO_BREAK), "{said}");
     }
     let long = format!("ssh-rsa {}", "A".repeat(16384));
     desk.rejects(

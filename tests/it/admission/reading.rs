@@ -27,7 +27,7 @@ fn kinds() -> [(Value, &'static str, &'static str); 7] {
             "READY STATE FORMAT SIZE VISIBILITY AGE",
             "ID MESSAGE",
         ),
-        (key_pair(KEY), "READY FINGERPRINT AGE", ""),
+        (key_pair(KEY), "READY FINGERPRINT AGE", "MESSAGE"),
         (
             server(none()),
             "READY STATE FLAVOR IMAGE HOST AGE",
@@ -175,6 +175,10 @@ async fn explain_tells_units_defaults_and_what_cannot_change() {
         (
             "images.kilonova.dev.spec.source.http.sha256",
             &["as `sha256sum` prints it"],
+        ),
+        (
+            "flavor.spec.firmware",
+            &["Default: what the image asks for", "ENUM: Bios Uefi"],
         ),
         ("serveraction.spec.ttlAfterFinished", &["Default: `720h`"]),
         ("hypervisor.spec.overcommit", &["percent"]),

@@ -59,6 +59,89 @@ fn every_field_explains_itself() {
     none(&faults, "each of these wants a doc comment in src/api");
 }
 
+/// kube lets the words of a type take the place of an optional field's. Those that have both, and what they shall say.
+const WORDS_OF_FIELDS: [(&str, &str); 14] = [
+    (
+        "Flavor.spec.machine",
+        "The machine that the server sees. Default: `Q35`.",
+    ),
+    (
+        "Flavor.spec.firmware",
+        "The firmware that starts the server. Default: what the image asks for, else `Bios`.",
+    ),
+    (
+        "Image.spec.properties.machine",
+        "The board. Default: `Q35`.",
+    ),
+    (
+        "Image.spec.properties.firmware",
+        "The firmware. Default: `Bios`.",
+    ),
+    (
+        "Image.status.state",
+        "OpenStack's word for where the image stands: `queued` before",
+    ),
+    (
+        "Server.status.state",
+        "OpenStack's word for where the server stands (Compute API",
+    ),
+    (
+        "Server.status.powerState",
+        "What the guest does, as the hypervisor sees it.",
+    ),
+    ("ServerAction.status.state", "Where the action stands."),
+    ("ServerAction.status.verb", "What is done."),
+    ("Hypervisor.status.virtType", "How guests run."),
+    (
+        "Guest.status.power",
+        "What the guest does; absent before there is a domain.",
+    ),
+    (
+        "Hypervisor.status.capacity.vcpus",
+        "Virtual CPUs of a server; threads of a hypervisor.",
+    ),
+    (
+        "Hypervisor.status.capacity.disk",
+        "The root disk of a server; what a hypervisor has for root disks.",
+    ),
+    ("Server.spec.powerState", "Whether the server shall run, be"),
+];
+
+#[test]
+fn a_field_says_what_it_means_and_not_what_its_type_is() {
+    let mut told = 0;
+    let mut faults = Vec::new();
+    each_field(|field| {
+        let described = field.schema["description"].as_str().unwrap_or_default();
+        let words = WORDS_OF_FIELDS.iter().find(|(path, _)| *path == field.path);
+        let optional_enum = field.has("enum") && field.schema["nullable"] == true;
+        match words {
+            Some((_, words)) if described.starts_with(words) => told += 1,
+            None if !optional_enum => {}
+            _ => faults.push(format!("{}: {described}", field.path)),
+        }
+    });
+    none(
+        &faults,
+        "the type of each of these wants `#[schemars(transform = wordless)]`, and its field a line here",
+    );
+    assert_eq!(told, WORDS_OF_FIELDS.len(), "every line has its field");
+}
+
+#[test]
+fn nothing_is_null_that_has_a_default() {
+    let mut faults = Vec::new();
+    each_field(|field| {
+        if field.has("default") && field.schema["nullable"] == true {
+            faults.push(field.path.clone());
+        }
+    });
+    none(
+        &faults,
+        "a null in these would be kept, and our types cannot read it",
+    );
+}
+
 #[test]
 fn every_list_has_a_bound_or_a_key() {
     let mut faults = Vec::new();

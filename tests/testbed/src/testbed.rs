@@ -264,6 +264,11 @@ impl Testbed {
         Cluster::connect(&self.layout, self.slot, &self.kubectl).await
     }
 
+    /// Applies the CRDs of a `kilonova` binary that the testbed does not run: for tests of kinds and admission.
+    pub async fn apply_crds(&self, binary: &Path) -> Result<()> {
+        kilonova::ensure_crds(binary, &self.cluster().await?).await
+    }
+
     /// This machine as the nodes see it; what listens there, nodes can reach.
     pub fn host_address(&self) -> std::net::Ipv4Addr {
         self.slot.host_address()
