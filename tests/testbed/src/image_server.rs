@@ -14,7 +14,7 @@ use crate::part::{Part, Spec};
 use crate::slot::Slot;
 
 const PORT: u16 = 8000;
-const READY_DEADLINE: Duration = Duration::from_secs(20);
+const READY_DEADLINE: Duration = Duration::from_mins(1);
 const BUSYBOX: &str = "/bin/busybox";
 /// How much of a digest makes a name unique.
 const DIGEST_CHARACTERS: usize = 12;

@@ -39,6 +39,7 @@ mod node;
 mod kubernetes;
 mod packages;
 
+mod interrupt;
 pub mod layout;
 mod lock;
 mod network;

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -41,7 +41,8 @@ const PACKAGES: &[&str] = &[
 ];
 
 /// Services that a Debian package would start on this machine while it is installed; none of them is needed here.
-const POLICY: &str = "#!/bin/sh\nexit 101\n";
+/// The second line tells it from an administrator's own, should whoever wrote it die before it is removed.
+const POLICY: &str = "#!/bin/sh\n# devstack installs packages, and starts no services\nexit 101\n";
 const POLICY_FILE: &str = "/usr/sbin/policy-rc.d";
 const APT_LOCK_TIMEOUT_S: u32 = 600;
 const QUOTED_LINES: usize = 15;
@@ -52,20 +53,31 @@ pub async fn ensure(progress: &Progress) -> Result<()> {
         return Ok(());
     }
     let step = progress.step("Debian packages");
-    let _installer = lock(&Path::new(layout::CACHE).join("packages.lock")).await?;
+    let installer = lock(&Path::new(layout::CACHE).join("packages.lock")).await?;
     let missing = missing().await?;
     if missing.is_empty() {
         step.done_with("installed by someone else meanwhile");
         return Ok(());
     }
     step.message(format!("installing {}", missing.join(" ")));
-    let _no_services = NoServices::begin()?;
-    apt(&["update"]).await?;
-    let install = ["install", "--yes", "--no-install-recommends"];
-    let words: Vec<&str> = install.into_iter().chain(missing.iter().copied()).collect();
-    apt(&words).await?;
-    step.done_with(format!("{} installed", missing.len()));
+    let count = missing.len();
+    // A thread of its own, because apt must not be left alone: when this function is interrupted, the program ends only
+    // once the thread has, and until then no service is started.
+    let installing = tokio::task::spawn_blocking(move || {
+        let _installer = installer;
+        install(&missing)
+    });
+    installing.await.context("the installing thread died")??;
+    step.done_with(format!("{count} installed"));
     Ok(())
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    let _no_services = NoServices::begin(Path::new(POLICY_FILE))?;
+    apt(&["update"])?;
+    let install = ["install", "--yes", "--no-install-recommends"];
+    let words: Vec<&str> = install.iter().chain(packages).copied().collect();
+    apt(&words)
 }
 
 fn wanted() -> impl Iterator<Item = &'static str> {
@@ -89,7 +101,7 @@ async fn missing() -> Result<Vec<&'static str>> {
     Ok(wanted().filter(|package| !installed(package)).collect())
 }
 
-async fn apt(words: &[&str]) -> Result<()> {
+fn apt(words: &[&str]) -> Result<()> {
     let log_path = log_path();
     let log = File::options()
         .create(true)
@@ -97,14 +109,15 @@ async fn apt(words: &[&str]) -> Result<()> {
         .open(&log_path)
         .with_context(|| format!("failed to open {}", log_path.display()))?;
     let timeout = format!("DPkg::Lock::Timeout={APT_LOCK_TIMEOUT_S}");
-    let mut apt = command(["apt-get", "--quiet", "--option", &timeout]);
-    apt.args(words)
+    let mut apt = Command::new("apt-get");
+    apt.args(["--quiet", "--option", &timeout])
+        .args(words)
         .env("DEBIAN_FRONTEND", "noninteractive")
         .env("LC_ALL", "C.UTF-8")
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log);
-    let status = apt.status().await.context("failed to start apt-get")?;
+    let status = apt.status().context("failed to start apt-get")?;
     if status.success() {
         return Ok(());
     }
@@ -125,27 +138,70 @@ fn log_path() -> PathBuf {
 /// Keeps packages from starting services while it lives, the way Debian provides for it; leaves an
 /// administrator's own policy alone.
 struct NoServices {
-    ours: bool,
+    ours: Option<PathBuf>,
 }
 
 impl NoServices {
-    fn begin() -> Result<Self> {
+    fn begin(policy: &Path) -> Result<Self> {
         use std::os::unix::fs::PermissionsExt;
-        let ours = !Path::new(POLICY_FILE).exists();
-        if ours {
-            let context = "failed to write /usr/sbin/policy-rc.d (is this program run as root?)";
-            std::fs::write(POLICY_FILE, POLICY).context(context)?;
-            let executable = std::fs::Permissions::from_mode(0o755);
-            std::fs::set_permissions(POLICY_FILE, executable).context(context)?;
+        let found = match std::fs::read(policy) {
+            Ok(found) => Some(found),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => {
+                return Err(error).with_context(|| format!("failed to read {}", policy.display()));
+            }
+        };
+        if found.is_some_and(|found| found != POLICY.as_bytes()) {
+            return Ok(Self { ours: None });
         }
-        Ok(Self { ours })
+        let ours = Self {
+            ours: Some(policy.to_owned()),
+        };
+        let context = || {
+            format!(
+                "failed to write {} (is this program run as root?)",
+                policy.display()
+            )
+        };
+        std::fs::write(policy, POLICY).with_context(context)?;
+        let executable = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(policy, executable).with_context(context)?;
+        Ok(ours)
     }
 }
 
 impl Drop for NoServices {
     fn drop(&mut self) {
-        if self.ours {
-            let _ = std::fs::remove_file(POLICY_FILE);
+        if let Some(policy) = &self.ours {
+            let _ = std::fs::remove_file(policy);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_of_ours_goes_even_if_an_earlier_run_left_it() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let policy = folder.path().join("policy-rc.d");
+        drop(NoServices::begin(&policy)?);
+        assert!(!policy.exists());
+        std::mem::forget(NoServices::begin(&policy)?);
+        assert!(policy.exists(), "left, as by a killed run");
+        drop(NoServices::begin(&policy)?);
+        assert!(!policy.exists());
+        Ok(())
+    }
+
+    #[test]
+    fn a_policy_of_the_administrators_stays() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let policy = folder.path().join("policy-rc.d");
+        std::fs::write(&policy, "#!/bin/sh\nexit 101\n")?;
+        drop(NoServices::begin(&policy)?);
+        assert_eq!(std::fs::read(&policy)?, b"#!/bin/sh\nexit 101\n");
+        Ok(())
     }
 }

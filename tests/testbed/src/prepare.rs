@@ -4,13 +4,22 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use crate::interrupt::interruption;
 use crate::kilonova::binary::{Program, build};
 use crate::kubernetes::Binaries;
 use crate::progress::Progress;
 use crate::{images, layout, packages};
 
-/// Makes everything and returns the path of the `kilonova` binary. What is there already costs a moment.
+/// Makes everything and returns the path of the `kilonova` binary. What is there already costs a moment. Ctrl-C is a
+/// failure that cleans up: only for programs that do nothing else meanwhile.
 pub async fn prepare(release: bool, progress: &Progress) -> Result<PathBuf> {
+    tokio::select! {
+        made = make(release, progress) => made,
+        interrupted = interruption() => interrupted,
+    }
+}
+
+async fn make(release: bool, progress: &Progress) -> Result<PathBuf> {
     packages::ensure(progress).await?; // first: what follows is built with them
     let cache = Path::new(layout::CACHE);
     let (kilonova, _, _, _) = tokio::try_join!(

@@ -164,7 +164,7 @@ mod tests {
         let id = ProcessId::of(i32::try_from(child.id()).unwrap()).unwrap();
         assert!(id.is_alive());
         child.kill().unwrap();
-        id.wait_gone(Duration::from_secs(5)).await.unwrap();
+        id.wait_gone(Duration::from_mins(1)).await.unwrap();
         child.wait().unwrap();
     }
 }

@@ -16,9 +16,10 @@ use kube::Client;
 use crate::cluster::Cluster;
 use crate::guardian::Guardian;
 use crate::image_server::ServedImage;
+use crate::interrupt::interruption;
 use crate::kubernetes::Binaries;
 use crate::layout::Layout;
-use crate::lock::lock;
+use crate::lock::{Lock, lock};
 use crate::node::Node;
 use crate::part::Part;
 use crate::progress::Progress;
@@ -106,14 +107,10 @@ impl Builder {
             "a testbed has at most {NODES_MAX} nodes"
         );
         let layout = Layout::new(&self.name)?;
-        packages::ensure(&self.progress).await?;
-        let binaries = Binaries::ensure(&self.progress).await?;
-        let guardian = if self.guarded {
-            Some(Guardian::watch(&self.name, &self.progress).await?)
-        } else {
-            None
+        let (binaries, guardian, _changing) = tokio::select! {
+            prepared = self.prepare(&layout) => prepared?,
+            interrupted = interruption(), if self.interruptible => return interrupted,
         };
-        let _changing = lock(&layout.lock()).await?;
         let existed = Record::read(&layout)?.is_some();
         let made = tokio::select! {
             made = self.make(&layout, &binaries) => made,
@@ -131,6 +128,18 @@ impl Builder {
             progress: self.progress,
             guardian,
         })
+    }
+
+    /// What comes before the first trace of the testbed.
+    async fn prepare(&self, layout: &Layout) -> Result<(Binaries, Option<Guardian>, Lock)> {
+        packages::ensure(&self.progress).await?;
+        let binaries = Binaries::ensure(&self.progress).await?;
+        let guardian = if self.guarded {
+            Some(Guardian::watch(&self.name, &self.progress).await?)
+        } else {
+            None
+        };
+        Ok((binaries, guardian, lock(&layout.lock()).await?))
     }
 
     async fn make(&self, layout: &Layout, binaries: &Binaries) -> Result<Slot> {
@@ -171,13 +180,6 @@ async fn make_node(node: &Node, record: &Record, cluster: &Cluster) -> Result<()
         kilonova::ensure_agent(binary, node, cluster).await?;
     }
     Ok(())
-}
-
-async fn interruption() -> Result<Slot> {
-    tokio::signal::ctrl_c()
-        .await
-        .context("failed to listen for Ctrl-C")?;
-    anyhow::bail!("interrupted")
 }
 
 async fn undo(layout: &Layout, error: anyhow::Error) -> anyhow::Error {

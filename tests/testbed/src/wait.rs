@@ -96,11 +96,11 @@ mod tests {
     #[tokio::test]
     async fn stops_at_a_hopeless_look() {
         let started = Instant::now();
-        let result: Result<()> = wait_for("the sun", Duration::from_mins(1), async || {
+        let result: Result<()> = wait_for("the sun", Duration::from_mins(5), async || {
             bail!("it is night")
         })
         .await;
         assert!(format!("{:#}", result.unwrap_err()).contains("it is night"));
-        assert!(started.elapsed() < Duration::from_secs(5));
+        assert!(started.elapsed() < Duration::from_mins(1));
     }
 }

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use crate::layout::Layout;
 use crate::wait::{Seen, wait_for};
 
-const EMPTY_DEADLINE: Duration = Duration::from_secs(20);
+const EMPTY_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Where the node's control group is, or would be.
 pub(super) fn path(layout: &Layout, node: &str) -> Option<PathBuf> {

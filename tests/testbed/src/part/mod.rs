@@ -24,6 +24,7 @@ pub(crate) use spec::{Place, Spec, in_namespaces, run_in};
 use self::spec::launcher_words;
 use crate::command::{command, tail};
 use crate::layout::Layout;
+use crate::lock::lock;
 use crate::process::{ProcessId, find_in_namespace};
 use crate::record::{read_json, write_json};
 use crate::wait::{Seen, wait_for};
@@ -31,7 +32,7 @@ use crate::wait::{Seen, wait_for};
 /// How long a part may take to end after SIGTERM before it is killed.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 /// How long the kernel may take to end a killed process, or to start one.
-const KERNEL_DEADLINE: Duration = Duration::from_secs(20);
+const KERNEL_DEADLINE: Duration = Duration::from_mins(1);
 /// How much of a dead part's log an error quotes.
 const QUOTED_LINES: usize = 15;
 /// Where a node's parts leave their pids, inside the node; its `/run` is empty after each boot.
@@ -99,7 +100,21 @@ impl Part {
     /// Its process, when it runs.
     pub fn process(&self) -> Option<ProcessId> {
         let state = read_json::<State>(&self.file).ok().flatten()?;
-        state.process.filter(ProcessId::is_alive)
+        let recorded = state.process.filter(ProcessId::is_alive);
+        recorded.or_else(|| self.unrecorded(&state.spec.place))
+    }
+
+    /// Its process, when whoever launched it was killed before it was recorded. What runs in a node ends with the node
+    /// and needs no such search.
+    fn unrecorded(&self, place: &Place) -> Option<ProcessId> {
+        if matches!(place, Place::Node { .. }) {
+            return None;
+        }
+        let text = std::fs::read_to_string(self.pid_file(place)).ok()?;
+        let process = ProcessId::of(text.trim().parse().ok()?).ok()?;
+        // The pid may belong to anybody by now; only the part itself writes to its log.
+        let output = std::fs::read_link(format!("/proc/{}/fd/1", process.pid)).ok()?;
+        (output == self.log.canonicalize().ok()? && process.is_alive()).then_some(process)
     }
 
     /// Makes the part run as `spec` says. Returns whether anything had to be done.
@@ -124,18 +139,30 @@ impl Part {
         if self.process().is_some() {
             return Ok(());
         }
+        let launching = lock(&self.launch_lock()).await?;
+        let part = self.clone();
+        // A task of its own: once launched, the part is recorded even if nobody waits for it any more, and whoever
+        // wants to end it waits for the lock.
+        let launched = tokio::spawn(async move {
+            let _launching = launching;
+            part.launch_and_record().await
+        });
+        launched
+            .await
+            .context("the launching task died")?
+            .with_context(|| {
+                format!(
+                    "failed to start {}; its log: {}",
+                    self.name,
+                    self.log.display()
+                )
+            })
+    }
+
+    async fn launch_and_record(&self) -> Result<()> {
         let spec = self.state()?.spec;
-        let process = self.launch(&spec).await.with_context(|| {
-            format!(
-                "failed to start {}; its log: {}",
-                self.name,
-                self.log.display()
-            )
-        })?;
-        self.write(&State {
-            spec,
-            process: Some(process),
-        })
+        let process = Some(self.launch(&spec).await?);
+        self.write(&State { spec, process })
     }
 
     /// Asks the part to end, and kills it when it does not.
@@ -152,6 +179,8 @@ impl Part {
 
     /// Kills the part (SIGKILL) and waits until it is dead.
     pub async fn kill9(&self) -> Result<()> {
+        // One that is being launched is killed as soon as it is known.
+        let _launching = lock(&self.launch_lock()).await?;
         let Some(process) = self.process() else {
             return Ok(());
         };
@@ -195,6 +224,10 @@ impl Part {
     pub fn last_words(&self) -> String {
         let bytes = std::fs::read(&self.log).unwrap_or_default();
         tail(&String::from_utf8_lossy(&bytes), QUOTED_LINES)
+    }
+
+    fn launch_lock(&self) -> PathBuf {
+        self.file.with_extension("lock")
     }
 
     fn state(&self) -> Result<State> {
@@ -285,5 +318,65 @@ impl Part {
                     .join(inner)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A part that only sleeps, and was never started.
+    fn sleeper(folder: &Path) -> Result<Part> {
+        let part = Part {
+            name: "sleeper".to_owned(),
+            file: folder.join("sleeper.json"),
+            log: folder.join("sleeper.log"),
+        };
+        part.write(&State {
+            spec: Spec::host("sleeper", ["sleep", "600"]),
+            process: None,
+        })?;
+        Ok(part)
+    }
+
+    /// Whether any process still writes to the part's log.
+    fn writes(part: &Part) -> Result<bool> {
+        let log = part.log.canonicalize()?;
+        let mut outputs = std::fs::read_dir("/proc")?
+            .filter_map(|entry| std::fs::read_link(entry.ok()?.path().join("fd/1")).ok());
+        Ok(outputs.any(|output| output == log))
+    }
+
+    #[tokio::test]
+    async fn what_was_launched_and_no_longer_waited_for_is_killed() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let part = sleeper(folder.path())?;
+        let mut start = Box::pin(part.start());
+        while !part.log.exists() {
+            let early = futures::poll!(&mut start);
+            assert!(early.is_pending(), "its log is opened first: {early:?}");
+            tokio::task::yield_now().await;
+        }
+        drop(start);
+        part.kill9().await?;
+        assert!(part.process().is_none() && !writes(&part)?);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_was_launched_by_somebody_who_died_is_found() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let part = sleeper(folder.path())?;
+        part.start().await?;
+        let process = part.process();
+        let spec = part.state()?.spec;
+        part.write(&State {
+            spec,
+            process: None,
+        })?;
+        assert!(process.is_some() && part.process() == process && writes(&part)?);
+        part.kill9().await?;
+        assert!(part.process().is_none() && !writes(&part)?);
+        Ok(())
     }
 }
