@@ -126,7 +126,7 @@ async fn an_image_that_cannot_be_had_or_trusted_is_named_with_what_is_wrong() ->
     let mut servers = Vec::new();
     let mut webs = Vec::new();
     for bad in bad_images(folder.path()).await? {
-        let web = Web::serve(project.testbed, bad.page.clone()).await?;
+        let web = Web::serve(project.testbed, bad.page.clone())?;
         let digest = bad.digest.unwrap_or_else(|| match &bad.page {
             Page::File(bytes) => sha256(bytes),
             // Never equal, never the same for two tests.
@@ -263,12 +263,9 @@ async fn an_image_that_nobody_serves_is_tried_again_and_taken_once_it_is_there()
     // Grown, so that it is another file to the cache, and the same disk to a guest.
     let tiny: Vec<u8> = [tiny, project.name.clone().into_bytes()].concat();
     let digest = sha256(&tiny);
-    let web = Web::serve(project.testbed, Page::File(Arc::new(tiny.clone()))).await?;
-    let address = web.address();
-    drop(web);
-    project
-        .create(&image("late", &format!("http://{address}/image"), &digest)?)
-        .await?;
+    let reserved = Web::reserve(project.testbed)?;
+    let url = format!("http://{}/image", reserved.local_addr()?);
+    project.create(&image("late", &url, &digest)?).await?;
     project
         .make("web", |spec| spec.image = Reference::new("late"))
         .await?;
@@ -277,7 +274,7 @@ async fn an_image_that_nobody_serves_is_tried_again_and_taken_once_it_is_there()
         .await?;
     let stalled = condition_of(&server, "Stalled").context("no Stalled")?;
     assert_eq!(stalled.status, "False", "nobody has to act: {stalled:?}");
-    let web = Web::serve_at(address, Page::Slow(Arc::new(tiny))).await?;
+    let web = Web::serve_on(reserved, Page::Slow(Arc::new(tiny)))?;
     project
         .wait_words("web", "Ready", false, &["downloading image", "%"])
         .await?;

@@ -8,7 +8,7 @@ use kilonova::api::server::{PowerState, ServerState};
 use kilonova::api::value::{Reference, Size};
 use testbed::{GuestImage, Seen, wait_for};
 
-use crate::shared::{GuestOnNode, Project, image, inline, testbed};
+use crate::shared::{GuestOnNode, Project, grace, image, inline, testbed};
 
 /// systemd and cloud-init under emulation, on a busy machine.
 const DEBIAN_BOOT: Duration = Duration::from_mins(8);
@@ -54,6 +54,8 @@ async fn real_cloud_init_applies_user_data_host_name_and_key() -> Result<()> {
             spec.hostname = Some("shop-front".to_owned());
             spec.key_pairs = vec!["alice".to_owned()];
             spec.user_data = Some(inline(USER_DATA));
+            // Longer than anybody waits for it to be off: it is not cut off instead.
+            spec.shutdown = Some(grace(300));
         })
         .await?;
     let server = project.wait_state("web", ServerState::Active).await?;

@@ -200,7 +200,7 @@ async fn a_server_is_deleted_while_its_image_downloads() -> Result<()> {
     bytes.extend(project.name.bytes());
     bytes.resize(8 << 20, 7);
     let digest = sha256(&bytes);
-    let web = Web::serve(testbed().await?, Page::Slow(Arc::new(bytes))).await?;
+    let web = Web::serve(testbed().await?, Page::Slow(Arc::new(bytes)))?;
     project.create(&image("slow", &web.url(), &digest)?).await?;
     project
         .make("web", |spec| spec.image = Reference::new("slow"))

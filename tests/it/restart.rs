@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use kilonova::api::server::{PowerState, RestartPolicy, ServerState};
+use kilonova::api::server::{PowerState, RestartPolicy, Server, ServerState};
 
 use crate::shared::{Project, SOON, inline, message_of, stays};
 
@@ -11,6 +11,8 @@ use crate::shared::{Project, SOON, inline, message_of, stays};
 const SUICIDE: &str = "#!/bin/sh\n(sleep 4; poweroff -f) &\n";
 /// How long a guest must stay off to be believed.
 const QUIET: Duration = Duration::from_secs(5);
+/// So many ends are enough for some of them to come quickly, one after the other.
+const KILLS_MAX: i64 = 12;
 
 #[tokio::test]
 async fn a_guest_whose_qemu_is_killed_runs_again() -> Result<()> {
@@ -41,10 +43,14 @@ async fn wait_restarts(project: &Project<'_>, name: &str, count: i64) -> Result<
     let what = format!("to count {count} restarts");
     project
         .wait(name, &what, SOON, |server| {
-            server.status.as_ref().and_then(|status| status.restarts) == Some(count)
+            restarts_of(server) == Some(count)
         })
         .await?;
     Ok(())
+}
+
+fn restarts_of(server: &Server) -> Option<i64> {
+    server.status.as_ref()?.restarts
 }
 
 #[tokio::test]
@@ -120,25 +126,33 @@ async fn a_guest_that_is_never_restarted_stays_off_until_its_owner_asks() -> Res
 async fn a_guest_that_keeps_failing_is_started_less_and_less_often() -> Result<()> {
     let project = Project::shared().await?;
     let (guest, _) = project.boot("sick", |_| {}).await?;
-    // Forgiven at once three times, then after 1 s, 2 s and so on.
-    let mut waits = Vec::new();
-    for restart in 1..=6 {
+    // Three quick ends in a row are forgiven; on a busy machine the first ones may not have been quick.
+    let mut kills = 0;
+    let pause = loop {
+        kills += 1;
+        ensure!(
+            kills <= KILLS_MAX,
+            "{KILLS_MAX} times it was started again at once"
+        );
+        let killed = Instant::now();
         guest.kill_qemu().await?;
-        let died = Instant::now();
-        wait_restarts(&project, "sick", restart).await?;
-        waits.push(died.elapsed());
-    }
+        let what = format!("to say that it keeps failing, or to count {kills} restarts");
+        let says_so = |server: &Server| message_of(server, "Running").contains("keeps failing");
+        let seen = project.wait("sick", &what, SOON, |server| {
+            says_so(server) || restarts_of(server) == Some(kills)
+        });
+        if says_so(&seen.await?) {
+            wait_restarts(&project, "sick", kills).await?;
+            break killed.elapsed();
+        }
+    };
     ensure!(
-        waits[5] >= Duration::from_secs(2),
-        "it was started again in a hot loop: {waits:?}"
+        pause >= Duration::from_secs(1),
+        "it said so, and was started again after {pause:?}"
     );
-    // While it waits, it says so.
-    guest.kill_qemu().await?;
-    project
-        .wait_words("sick", "Running", false, &["keeps failing"])
-        .await?;
     project.wait_state("sick", ServerState::Active).await?;
     let writes = project.writes_about(&guest.uid)?;
-    ensure!(writes < 120, "{writes} writes for 7 restarts");
+    let writes_max = usize::try_from(kills)? * 20;
+    ensure!(writes < writes_max, "{writes} writes for {kills} restarts");
     project.delete_all_of("sick", &guest).await
 }

@@ -321,7 +321,7 @@ impl Drop for Project<'_> {
             namespaces.delete(name, &DeleteParams::default()).await?;
             delete_flavor(&client, name).await
         };
-        let limited = async { tokio::time::timeout(Duration::from_secs(5), gone).await };
+        let limited = async { tokio::time::timeout(SOON, gone).await };
         // A thread of its own, because this one drives a runtime already.
         let done = std::thread::scope(|scope| scope.spawn(|| RUNTIME.block_on(limited)).join());
         if !matches!(done, Ok(Ok(Ok(())))) {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 use testbed::Testbed;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -28,6 +28,7 @@ pub enum Page {
 /// Small enough to leave room in a first answer, fast enough not to count as stalled.
 const TRICKLE_BYTES: usize = 32 << 10;
 const TRICKLE_EVERY: Duration = Duration::from_millis(500);
+const BACKLOG: u32 = 64;
 
 /// A server, until it is dropped.
 #[derive(Debug)]
@@ -39,13 +40,20 @@ pub struct Web {
 
 impl Web {
     /// Starts one that nodes of the testbed reach.
-    pub async fn serve(testbed: &Testbed, page: Page) -> Result<Self> {
-        Self::serve_at((testbed.host_address(), 0).into(), page).await
+    pub fn serve(testbed: &Testbed, page: Page) -> Result<Self> {
+        Self::serve_on(Self::reserve(testbed)?, page)
     }
 
-    /// Starts one at this address.
-    pub async fn serve_at(address: SocketAddr, page: Page) -> Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+    /// An address that nodes of the testbed reach, where nobody listens, nor can before [`Web::serve_on`].
+    pub fn reserve(testbed: &Testbed) -> Result<TcpSocket> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((testbed.host_address(), 0).into())?;
+        Ok(socket)
+    }
+
+    /// Starts one at a reserved address.
+    pub fn serve_on(reserved: TcpSocket, page: Page) -> Result<Self> {
+        let listener = reserved.listen(BACKLOG)?;
         let address = listener.local_addr()?;
         let (release, released) = watch::channel(false);
         let task = tokio::spawn(async move {
@@ -59,11 +67,6 @@ impl Web {
             release,
             task,
         })
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
     }
 
     /// The address of the file.

@@ -12,6 +12,8 @@ use crate::traces::Traces;
 
 /// Set for the process that is to be killed: the name of the testbed it holds.
 const HELD: &str = "TESTBED_TEST_HELD";
+/// What that process prints when the testbed is up. The test harness may have begun the line.
+const UP: &str = "the held testbed is up";
 
 #[tokio::test]
 async fn a_dropped_testbed_is_removed() -> Result<()> {
@@ -26,7 +28,7 @@ async fn a_dropped_testbed_is_removed() -> Result<()> {
 async fn the_testbed_of_a_killed_process_is_removed() -> Result<()> {
     if let Ok(name) = std::env::var(HELD) {
         let _testbed = Testbed::builder(name).nodes(1).guarded().up().await?;
-        writeln!(std::io::stdout(), "up")?;
+        writeln!(std::io::stdout(), "{UP}")?;
         return std::future::pending().await;
     }
     let name = unique_name("held");
@@ -38,7 +40,7 @@ async fn the_testbed_of_a_killed_process_is_removed() -> Result<()> {
         .spawn()?;
     let mut said = std::io::BufReader::new(holder.stdout.take().context("no standard output")?);
     let mut line = String::new();
-    while line.trim() != "up" {
+    while !line.trim().ends_with(UP) {
         line.clear();
         let read = std::io::BufRead::read_line(&mut said, &mut line)?;
         assert_ne!(read, 0, "the holder ended before its testbed was up");
