@@ -13,7 +13,6 @@ mod repository;
 
 mod admission;
 mod libvirt;
-mod libvirt_node;
 
 mod shared;
 

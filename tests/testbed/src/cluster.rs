@@ -199,7 +199,7 @@ impl Cluster {
 
 /// A client with the credentials of a kubeconfig.
 pub(crate) async fn client(path: &Path) -> Result<Client> {
-    // Both of rustls' cryptography crates are in the tree; somebody has to choose. A second choice is no error.
+    // kube leaves the choice of rustls' cryptography to the process. A second choice is no error.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let context = || format!("failed to use the kubeconfig {}", path.display());
     let kubeconfig = Kubeconfig::read_from(path).with_context(context)?;

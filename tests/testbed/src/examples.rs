@@ -44,8 +44,9 @@ pub async fn apply(testbed: &Testbed, progress: &Progress) -> Result<PathBuf> {
     ];
     cluster.kubectl(&wait, "").await.with_context(|| {
         format!(
-            "the servers of {} are not ready; `kubectl describe servers -A` and `devstack logs operator` say why",
-            applied.display()
+            "the servers of {} are not ready; `kubectl describe servers -A` and `{}` say why",
+            applied.display(),
+            testbed.devstack("logs operator")
         )
     })?;
     step.done();

@@ -11,6 +11,9 @@ pub const FAILED: &str = "/var/lib/kilonova/failed";
 /// What is expensive to make and the same for every testbed.
 pub const CACHE: &str = "/var/cache/kilonova";
 
+/// The testbed that is meant when nobody names one.
+pub const DEFAULT_NAME: &str = "devstack";
+
 /// Long enough to say what a testbed is for, short enough for paths of unix sockets below it.
 const NAME_LENGTH_MAX: usize = 32;
 
@@ -41,6 +44,14 @@ impl Layout {
     /// The testbed's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How people tell `devstack`, which is not on the PATH, to do something to this testbed.
+    pub fn devstack(&self, words: &str) -> String {
+        match self.name.as_str() {
+            DEFAULT_NAME => format!("cargo run -p devstack -- {words}"),
+            name => format!("cargo run -p devstack -- --name {name} {words}"),
+        }
     }
 
     /// The folder itself.

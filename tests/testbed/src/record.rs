@@ -67,7 +67,7 @@ async fn free_slot() -> Result<Slot> {
         .filter(|slot| !taken.contains(slot))
         .find(|slot| !networks.iter().any(|&(network, length)| slot.overlaps(network, length)))
         .context(
-            "no slot is free: every 172.31.x.0/24 is taken by a testbed (`devstack down --all`) or by a route of \
+            "no slot is free: every 172.31.x.0/24 is taken by a testbed (`cargo run -p devstack -- down --all`) or by a route of \
              this machine (`ip route`)",
         )
 }

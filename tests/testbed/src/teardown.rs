@@ -63,8 +63,9 @@ pub(crate) async fn remove(layout: &Layout) -> Result<()> {
         .map(|failure| format!("{failure:#}"))
         .collect();
     bail!(
-        "testbed {} could not be removed completely; run `devstack down --name {0}` again. What failed:\n{}",
+        "testbed {} could not be removed completely; run `{}` again. What failed:\n{}",
         layout.name(),
+        layout.devstack("down"),
         failures.join("\n")
     )
 }

@@ -226,7 +226,8 @@ impl Testbed {
     pub fn open(name: &str) -> Result<Self> {
         let layout = Layout::new(name)?;
         let record = Record::read(&layout)?.with_context(|| {
-            format!("there is no testbed {name:?}; `devstack up --name {name}` makes one")
+            let up = layout.devstack("up");
+            format!("there is no testbed {name:?}; `{up}` makes one")
         })?;
         Ok(Self {
             layout,
@@ -254,6 +255,11 @@ impl Testbed {
     /// A kubectl that suits the API server.
     pub fn kubectl(&self) -> &Path {
         &self.kubectl
+    }
+
+    /// How people tell `devstack` to do something to it.
+    pub fn devstack(&self, words: &str) -> String {
+        self.layout.devstack(words)
     }
 
     /// A client with the administrator's rights.

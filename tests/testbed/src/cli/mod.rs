@@ -18,7 +18,7 @@ use testbed::{Progress, Testbed, guardian, layout, prepare, teardown};
 #[command(name = "devstack", version)]
 pub struct Arguments {
     /// Which testbed; several run side by side.
-    #[arg(long, global = true, default_value = "devstack", env = "DEVSTACK_NAME")]
+    #[arg(long, global = true, default_value = layout::DEFAULT_NAME, env = "DEVSTACK_NAME")]
     name: String,
     #[command(subcommand)]
     command: Command,

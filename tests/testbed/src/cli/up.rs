@@ -51,12 +51,6 @@ impl Up {
 }
 
 fn what_next(testbed: &Testbed) -> String {
-    let name = testbed.name();
-    let flag = if name == "devstack" {
-        String::new()
-    } else {
-        format!(" --name {name}")
-    };
     let kubectl = testbed.kubectl().display();
     let kubeconfig = testbed.kubeconfig();
     let kubeconfig = kubeconfig.display();
@@ -67,8 +61,9 @@ fn what_next(testbed: &Testbed) -> String {
          kubectl get servers -A -o wide\n  \
          kubectl get hypervisors\n  \
          kubectl explain server.spec\n  \
-         cargo run -p devstack --{flag} exec n1 -- virsh list\n  \
-         cargo run -p devstack --{flag} logs operator -f\n  \
-         cargo run -p devstack --{flag} down"
+         {}\n  {}\n  {}",
+        testbed.devstack("exec n1 -- virsh list"),
+        testbed.devstack("logs operator -f"),
+        testbed.devstack("down"),
     )
 }

@@ -123,7 +123,10 @@ impl Node {
         let unshare = self.part("init").process();
         unshare
             .and_then(|process| children(process.pid).first().copied())
-            .with_context(|| format!("node {} does not run", self.name))
+            .with_context(|| {
+                let restart = self.layout.devstack(&format!("restart {}", self.name));
+                format!("node {} does not run; `{restart}` boots it", self.name)
+            })
     }
 
     /// Where parts of this node run.

@@ -1,4 +1,4 @@
-//! The agent's hypervisor driver against the libvirtd of a real node: the whole contract of `libvirt::exercise`.
+//! The agent's hypervisor driver against the libvirtd of a real node: the whole contract of `exercise`.
 //!
 //! libvirt is spoken to from this process, through the node's root as `/proc` shows it, so that the driver itself is
 //! what is tried, and not an agent around it.
@@ -27,7 +27,7 @@ use kilonova::{
 };
 use testbed::{Node, Part, Progress, Testbed, images, layout::CACHE, unique_name};
 
-use crate::libvirt::{Hands, exercise};
+use super::exercise::{Hands, exercise};
 
 const UID: &str = "4c1d3a0e-6a55-4a55-9d0c-5d1f6f1c1a77";
 /// Where the guest's files lie, as the node names it.
