@@ -19,6 +19,8 @@ mod rule;
 
 pub use crds::all as crds;
 
+use sha2::{Digest, Sha256};
+
 /// The API group of every kind.
 pub const GROUP: &str = "kilonova.dev";
 
@@ -29,6 +31,55 @@ pub const HYPERVISOR_LABEL: &str = "kilonova.dev/hypervisor";
 pub const HEARTBEAT_LABEL: &str = "kilonova.dev/heartbeat";
 
 /// The namespace that holds everything of one node: its guests, their seeds, its heartbeat.
+///
+/// Names of nodes may be longer than names of namespaces and have dots (RFC 1123 labels have neither): such a name is
+/// cut, its dots become hyphens, and a digest of the whole name keeps it apart from its like.
 pub fn node_namespace(node: &str) -> String {
-    format!("kilonova-node-{node}")
+    let namespace = format!("{NODE_NAMESPACE}{node}");
+    if namespace.len() <= NAMESPACE_MAX && !node.contains('.') {
+        return namespace;
+    }
+    let digest = Sha256::digest(node);
+    let digest: String = digest[..4]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let room = NAMESPACE_MAX - NODE_NAMESPACE.len() - digest.len() - 1;
+    let cut: String = node.replace('.', "-").chars().take(room).collect();
+    format!("{NODE_NAMESPACE}{cut}-{digest}")
+}
+
+const NODE_NAMESPACE: &str = "kilonova-node-";
+const NAMESPACE_MAX: usize = 63;
+
+#[cfg(test)]
+mod tests {
+    use super::node_namespace;
+
+    #[test]
+    fn every_node_has_a_namespace_of_its_own() {
+        let long = "a".repeat(253);
+        let longer = format!("{}b", "a".repeat(252));
+        let nodes = [
+            "n1",
+            "ip-10-0-0-1.ec2.internal",
+            "ip-10-0-0-1-ec2.internal",
+            "ip-10-0-0-1-ec2-internal",
+            &long,
+            &longer,
+        ];
+        let namespaces = nodes.map(node_namespace);
+        assert_eq!(namespaces[0], "kilonova-node-n1");
+        assert_eq!(
+            namespaces[1],
+            "kilonova-node-ip-10-0-0-1-ec2-internal-f8d80228"
+        );
+        for (place, namespace) in namespaces.iter().enumerate() {
+            assert!(
+                namespace.len() <= 63 && !namespace.contains('.'),
+                "{namespace}"
+            );
+            assert!(!namespaces[..place].contains(namespace), "{namespace}");
+        }
+    }
 }

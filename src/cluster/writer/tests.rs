@@ -188,14 +188,21 @@ async fn only_our_finalizer_is_taken_off_and_what_is_gone_is_fine() {
 }
 
 #[tokio::test]
-async fn labels_that_are_not_wanted_are_taken_off() {
+async fn labels_that_are_not_wanted_are_taken_off_and_annotations_of_others_stay() {
     let server = MockServer::new();
     server.on("PATCH", PAIR, Answer::ok(pair()));
     let mut pair = pair();
     let label = |key: &str| (key.to_owned(), "x".to_owned());
     pair.metadata.labels = Some([label("old"), label("kept")].into());
-    let wanted = [label("kept"), label("new")].into();
-    writer(&server).set_labels(&pair, &wanted).await.unwrap();
-    let labels = &only(&server).body["metadata"]["labels"];
-    assert_eq!(labels, &json!({ "old": null, "kept": "x", "new": "x" }));
+    pair.metadata.annotations = Some([label("theirs")].into());
+    let mut wanted = pair.clone();
+    wanted.metadata.labels = Some([label("kept"), label("new")].into());
+    wanted.metadata.annotations = Some([label("ours")].into());
+    writer(&server).mark(&pair, &wanted).await.unwrap();
+    let metadata = &only(&server).body["metadata"];
+    assert_eq!(
+        metadata["labels"],
+        json!({ "old": null, "kept": "x", "new": "x" })
+    );
+    assert_eq!(metadata["annotations"], json!({ "ours": "x" }));
 }

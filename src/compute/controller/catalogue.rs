@@ -48,7 +48,7 @@ impl Reconciler for FlavorController {
         let fact = catalogue::ready("flavor", leaving, &users);
         let status = FlavorStatus {
             observed_generation: generation,
-            conditions: catalogue::conditions(before, fact, generation, Timestamp::now()),
+            conditions: catalogue::conditions(before, fact, false, generation, Timestamp::now()),
         };
         let written = ctx
             .writer

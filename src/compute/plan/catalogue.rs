@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use sha2::{Digest, Sha256};
 
 use crate::api::{
-    condition::{self, Fact},
+    condition::{self, Fact, Truth},
     hypervisor::Hypervisor,
     image::{CacheState, CachedImage, Image, ImageOnNode, ImageState, ImageStatus},
     key_pair::{KeyPair, KeyPairStatus},
@@ -76,14 +76,25 @@ fn listed(users: &[String]) -> String {
     }
 }
 
-/// The conditions with this one in them.
+/// The conditions with `Ready` in them, and whether anything will ever come of waiting: `wrong` says that nothing will.
 pub fn conditions(
     before: &[Condition],
-    fact: Fact,
+    ready: Fact,
+    wrong: bool,
     generation: Option<i64>,
     now: Timestamp,
 ) -> Vec<Condition> {
-    condition::merge(before, vec![fact], generation, now)
+    let stalled = Fact {
+        kind: "Stalled",
+        truth: if wrong { Truth::True } else { Truth::False },
+        message: if wrong {
+            ready.message.clone()
+        } else {
+            String::new()
+        },
+        ..ready.clone()
+    };
+    condition::merge(before, vec![ready, stalled], generation, now)
 }
 
 /// How an image stands, from what the hypervisors say of its content.
@@ -119,7 +130,8 @@ pub fn image(
         (None, None, true) => ImageState::Queued,
     };
     let leaving = image.metadata.deletion_timestamp.is_some();
-    let fact = match refused.filter(|_| verified.is_none() && !leaving) {
+    let refused = refused.filter(|_| verified.is_none() && !leaving);
+    let fact = match refused {
         Some(copy) => Fact::no("Ready", "Refused", copy.message.clone().unwrap_or_default()),
         None => ready("image", leaving, users),
     };
@@ -138,6 +150,7 @@ pub fn image(
         conditions: conditions(
             before.map_or(&[], |status| &status.conditions),
             fact,
+            refused.is_some(),
             image.metadata.generation,
             now,
         ),
@@ -164,10 +177,11 @@ pub fn key_pair(key_pair: &KeyPair, now: Timestamp) -> KeyPairStatus {
         .status
         .as_ref()
         .map_or(&[][..], |status| &status.conditions);
+    let generation = key_pair.metadata.generation;
     KeyPairStatus {
+        conditions: conditions(before, fact, fingerprint.is_err(), generation, now),
         fingerprint: fingerprint.ok(),
-        observed_generation: key_pair.metadata.generation,
-        conditions: conditions(before, fact, key_pair.metadata.generation, now),
+        observed_generation: generation,
     }
 }
 

@@ -209,7 +209,11 @@ impl<'a> Word<'a> {
             Progress::Leaving if self.voice == NodeVoice::Silent => Fact::no(
                 "Ready",
                 "Deleting",
-                format!("being deleted; {}", self.silence()),
+                format!(
+                    "being deleted, and hypervisor {} is not heard of: it goes when the host is back; for a host that \
+                     is gone for good see \"A host that is gone\" in Kilonova's README",
+                    self.node
+                ),
             ),
             Progress::Leaving => Fact::no(
                 "Ready",

@@ -182,7 +182,7 @@ fn a_server_that_leaves_says_whom_it_waits_for() {
         ..observed_with(guest())
     };
     let status = reported(&server, &silent);
-    let said = "being deleted; hypervisor n1 is not heard of: if the host runs, so does the server; see `kubectl describe hypervisor n1`";
+    let said = "being deleted, and hypervisor n1 is not heard of: it goes when the host is back; for a host that is gone for good see \"A host that is gone\" in Kilonova's README";
     assert_eq!(says(&status, "Ready"), ("False", "Deleting", said));
 
     let status = reported(&server, &observed());
