@@ -85,7 +85,7 @@ impl Desk {
     /// Changes an object that is there, by a merge patch.
     pub async fn changes(&self, object: &Value, patch: Value) -> Value {
         match self.patch(object, &patch).await {
-            Ok(changed) => changed,
+            Ok(changed) => read_by_our_types(changed),
             Err(error) => panic!("refused: {error}\n{patch:#}"),
         }
     }
