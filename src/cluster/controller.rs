@@ -1,5 +1,8 @@
 //! Runs one controller: takes triggers, calls the reconciler for each object, measures it, and decides when to
 //! look again after a failure.
+//!
+//! Each controller, and each run of it, is a task of its own: a slow run holds up nobody else, and one that panics
+//! ends alone. Dropping the controller ends them all.
 
 use std::{fmt::Debug, future::Future, sync::Arc, time::Duration};
 
@@ -12,8 +15,8 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
-use tokio::{sync::watch, time::Instant};
-use tracing::{Instrument, debug, info_span, warn};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
+use tracing::{Instrument, debug, error, info_span, warn};
 
 use super::{
     cache::{Cache, Change},
@@ -34,6 +37,9 @@ const AFTER_FAILURE: Duration = Duration::from_secs(2);
 
 /// After a failure that will not: still looked at, because people change things that nothing announces.
 const AFTER_REFUSAL: Duration = Duration::from_mins(1);
+
+/// After a panic, which is a fault of ours and will hardly pass by itself either.
+const AFTER_PANIC: Duration = AFTER_REFUSAL;
 
 /// When nothing is expected: whatever was missed is found by then.
 pub const SLOW_RESYNC: Duration = Duration::from_mins(10);
@@ -127,9 +133,9 @@ pub async fn run<R: Reconciler>(
     let config = Config::default().concurrency(CONCURRENCY_MAX);
     let work = move |object: Arc<R::Object>, reconciler: Arc<R>| {
         let metrics = metrics.clone();
-        measured(object, reconciler, metrics).boxed()
+        apart(object, reconciler, metrics).boxed()
     };
-    applier(
+    let controller = applier(
         work,
         |_, error, _| after(error),
         reconciler,
@@ -138,8 +144,41 @@ pub async fn run<R: Reconciler>(
         config,
     )
     // Failures are logged where they happen; an object that vanished before its turn is no failure.
-    .for_each(|_| std::future::ready(()))
-    .await;
+    .for_each(|_| std::future::ready(()));
+    let mut task = JoinSet::new();
+    task.spawn(controller);
+    if let Some(Err(error)) = task.join_next().await
+        && let Ok(panic) = error.try_into_panic()
+    {
+        // Without this controller the process is of no use, and must not look as if it were.
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// One run as a task of its own, which ends when this is dropped.
+async fn apart<R: Reconciler>(
+    object: Arc<R::Object>,
+    reconciler: Arc<R>,
+    metrics: ControllerMetrics,
+) -> writer::Result<Action> {
+    let name = subject(&*object);
+    let mut task = JoinSet::new();
+    task.spawn(measured(object, reconciler, metrics.clone()));
+    match task.join_next().await {
+        Some(Ok(result)) => result,
+        Some(Err(error)) => {
+            error!(
+                controller = R::NAME,
+                object = name,
+                %error,
+                "a run panicked, which is a fault of this program: please report it; the object is tried again"
+            );
+            count::<R>(&metrics, "panic");
+            Ok(Action::requeue(AFTER_PANIC))
+        }
+        // There was one task to join.
+        None => Ok(Action::requeue(AFTER_PANIC)),
+    }
 }
 
 async fn measured<R: Reconciler>(
@@ -161,14 +200,17 @@ async fn measured<R: Reconciler>(
         Ok(_) => "ok",
         Err(error) => tell(error),
     });
-    metrics
-        .outcomes
-        .get_or_create(&Outcome {
-            controller: R::NAME,
-            outcome,
-        })
-        .inc();
+    count::<R>(&metrics, outcome);
     result
+}
+
+fn count<R: Reconciler>(metrics: &ControllerMetrics, outcome: &'static str) {
+    let controller = R::NAME;
+    let outcome = Outcome {
+        controller,
+        outcome,
+    };
+    metrics.outcomes.get_or_create(&outcome).inc();
 }
 
 /// Logs a failure as loudly as it deserves, and names it for the metrics.
@@ -197,4 +239,86 @@ fn after(error: &writer::Error) -> Action {
         Failure::NotFound | Failure::Unreachable => AFTER_FAILURE,
         Failure::Refused => AFTER_REFUSAL,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use k8s_openapi::api::core::v1::Node;
+    use tokio::{sync::Notify, time::timeout};
+
+    use super::*;
+    use crate::cluster::metrics;
+
+    /// Never ends a run of `slow`, panics once at `broken`, and counts the rest.
+    #[derive(Default)]
+    struct Moody {
+        broken: AtomicUsize,
+        ended: Notify,
+        dropped: Arc<Notify>,
+    }
+
+    struct Tell(Arc<Notify>);
+
+    impl Drop for Tell {
+        fn drop(&mut self) {
+            self.0.notify_one();
+        }
+    }
+
+    impl Reconciler for Moody {
+        type Object = Node;
+        const NAME: &'static str = "moody";
+
+        async fn reconcile(&self, node: Arc<Node>) -> writer::Result<Action> {
+            match node.metadata.name.as_deref() {
+                Some("slow") => {
+                    let _tell = Tell(Arc::clone(&self.dropped));
+                    std::future::pending().await
+                }
+                Some("broken") if self.broken.fetch_add(1, Ordering::SeqCst) == 0 => {
+                    panic!("broken")
+                }
+                _ => {
+                    self.ended.notify_one();
+                    Ok(Action::await_change())
+                }
+            }
+        }
+    }
+
+    fn node(name: &str) -> Node {
+        let mut node = Node::default();
+        node.metadata.name = Some(name.to_owned());
+        node
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_that_panics_is_tried_again_and_one_that_hangs_ends_with_the_controller() {
+        let cache = Cache::holding([node("slow"), node("broken")]);
+        let reconciler = Arc::new(Moody::default());
+        let metrics = ControllerMetrics::new(&mut metrics::registry());
+        let (_sender, stop) = watch::channel(false);
+        let controller = run(
+            Arc::clone(&reconciler),
+            &cache,
+            vec![own(&cache)],
+            metrics.clone(),
+            stop,
+        );
+        let again = timeout(Duration::from_mins(5), reconciler.ended.notified());
+        tokio::select! {
+            () = controller => panic!("the controller ended"),
+            again = again => again.unwrap(),
+        }
+        assert_eq!(reconciler.broken.load(Ordering::SeqCst), 2);
+        let panics = Outcome {
+            controller: "moody",
+            outcome: "panic",
+        };
+        assert_eq!(metrics.outcomes.get_or_create(&panics).get(), 1);
+        let dropped = timeout(Duration::from_secs(1), reconciler.dropped.notified());
+        dropped.await.unwrap();
+    }
 }

@@ -31,7 +31,7 @@ pub type Latencies<L> = Family<L, Histogram, Latency>;
 pub struct Outcome {
     /// The controller's name.
     pub controller: &'static str,
-    /// `ok`, `conflict`, `retry` or `refused`.
+    /// `ok`, `conflict`, `retry`, `refused` or `panic`.
     pub outcome: &'static str,
 }
 
