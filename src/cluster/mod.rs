@@ -10,8 +10,10 @@ pub mod metrics;
 pub(crate) mod mock;
 pub mod probe;
 pub mod reporter;
+pub mod request;
 pub mod telemetry;
 pub mod writer;
 
 pub use cache::{Cache, Change};
-pub use writer::{Error, Failure, Result, Writer};
+pub use request::{Error, Failure, Result, read};
+pub use writer::Writer;

@@ -8,7 +8,7 @@ use kube::{
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use super::telemetry;
+use super::{request::in_time, telemetry};
 
 /// Publishes events as one component.
 #[derive(Clone)]
@@ -73,7 +73,13 @@ async fn publish(recorder: Recorder, mut queue: mpsc::Receiver<(ObjectReference,
             action: happening.action.to_owned(),
             secondary: None,
         };
-        if let Err(error) = recorder.publish(&event, &about).await {
+        let subject = format!(
+            "{} {}",
+            about.kind.as_deref().unwrap_or_default(),
+            about.name.as_deref().unwrap_or_default()
+        );
+        let publishing = recorder.publish(&event, &about);
+        if let Err(error) = in_time("publish an event on", subject, publishing).await {
             warn!(
                 reason = event.reason,
                 error = telemetry::chain(&error),

@@ -11,56 +11,8 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-/// A request to the API server that failed.
-#[derive(Debug, thiserror::Error)]
-#[error("failed to {operation} {subject}")]
-pub struct Error {
-    operation: &'static str,
-    subject: String,
-    #[source]
-    source: Box<kube::Error>,
-}
-
-/// What kind of failure a request had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// Somebody else was faster: read again and try again at once.
-    Conflict,
-    /// The object is not there.
-    NotFound,
-    /// The API server will not have it; trying again would not help.
-    Refused,
-    /// The API server was not reached, or not able: try again later.
-    Unreachable,
-}
-
-/// The result of a request to the API server.
-pub type Result<T> = std::result::Result<T, Error>;
-
-impl Error {
-    /// Names the request that failed.
-    pub fn new(operation: &'static str, subject: impl Into<String>, source: kube::Error) -> Self {
-        Self {
-            operation,
-            subject: subject.into(),
-            source: Box::new(source),
-        }
-    }
-
-    /// What kind of failure this was.
-    pub fn failure(&self) -> Failure {
-        match &*self.source {
-            kube::Error::Api(status) if status.is_conflict() || status.is_already_exists() => {
-                Failure::Conflict
-            }
-            kube::Error::Api(status) if status.is_not_found() => Failure::NotFound,
-            kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429 => {
-                Failure::Refused
-            }
-            _ => Failure::Unreachable,
-        }
-    }
-}
+use super::request::in_time;
+pub use super::request::{Error, Failure, Result};
 
 /// Writes to the API server as one field manager.
 #[derive(Clone)]
@@ -98,21 +50,12 @@ impl Writer {
 
     /// Makes the object unless it is there already, in which case it is left as it is.
     pub async fn create<K: Object>(&self, object: &K) -> Result<()> {
-        let body = serde_json::to_vec(object).map_err(kube::Error::SerdeError);
-        let request = body.and_then(|body| {
-            path(object)
-                .create(&self.created(), body)
-                .map_err(kube::Error::BuildRequest)
-        });
-        let sent = match request {
-            Ok(request) => self.client.request::<K>(request).await,
-            Err(error) => Err(error),
-        };
-        match sent {
-            Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
-            other => other
-                .map(drop)
-                .map_err(|source| Error::new("create", subject(object), source)),
+        let request = serde_json::to_vec(object)
+            .map_err(kube::core::request::Error::SerializeBody)
+            .and_then(|body| path(object).create(&self.created(), body));
+        match self.send::<K, Value>("create", object, request).await {
+            Err(error) if error.already_exists() => Ok(()),
+            other => other.map(drop),
         }
     }
 
@@ -238,9 +181,11 @@ impl Writer {
         object: &K,
         request: std::result::Result<http::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<T> {
-        let failed = |source| Error::new(operation, subject(object), source);
-        let request = request.map_err(kube::Error::BuildRequest).map_err(failed)?;
-        self.client.request(request).await.map_err(failed)
+        let sent = async {
+            let request = request.map_err(kube::Error::BuildRequest)?;
+            self.client.request(request).await
+        };
+        in_time(operation, subject(object), sent).await
     }
 
     fn forced(&self) -> PatchParams {

@@ -95,7 +95,7 @@ async fn only_an_exclusive_status_insists_on_what_was_read() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_answer_says_what_kind_of_failure_it_is() {
     let answers = [
         (Answer::Failure(409, "Conflict"), Failure::Conflict),
@@ -118,6 +118,7 @@ async fn an_answer_says_what_kind_of_failure_it_is() {
             Failure::Unreachable,
         ),
         (Answer::Unreachable, Failure::Unreachable),
+        (Answer::Silent, Failure::Unreachable),
     ];
     for (answer, failure) in answers {
         let server = MockServer::new();
@@ -140,10 +141,11 @@ async fn what_is_there_already_is_created() {
     let server = MockServer::new();
     server
         .on("POST", PAIRS, Answer::Failure(409, "AlreadyExists"))
-        .on("POST", PAIRS, Answer::Failure(403, "Forbidden"));
+        .on("POST", PAIRS, Answer::Failure(409, "Conflict"));
     writer(&server).create(&pair()).await.unwrap();
+    // A quota's, for example: then nothing was made.
     let error = writer(&server).create(&pair()).await.unwrap_err();
-    assert_eq!(error.failure(), Failure::Refused);
+    assert_eq!(error.failure(), Failure::Conflict);
 }
 
 #[tokio::test]

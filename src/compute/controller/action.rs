@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kube::{Api, ResourceExt, runtime::controller::Action};
+use kube::{ResourceExt, runtime::controller::Action};
 use serde_json::json;
 
 use crate::{
@@ -14,8 +14,9 @@ use crate::{
         server_action::{ActionState, ServerAction},
     },
     cluster::{
-        Error, Result, Writer,
+        Result, Writer,
         controller::{Reconciler, SLOW_RESYNC},
+        read,
         reporter::Happening,
         writer::Claim,
     },
@@ -112,11 +113,7 @@ async fn server(ctx: &Context, action: &ServerAction) -> Result<Option<Arc<Serve
     if cached.is_some() {
         return Ok(cached);
     }
-    let found = Api::<Server>::namespaced(ctx.writer.client(), &namespace)
-        .get_opt(name)
-        .await;
-    let found =
-        found.map_err(|error| Error::new("read", format!("Server {namespace}/{name}"), error))?;
+    let found = read(&ctx.writer.client(), Some(&namespace), name).await?;
     Ok(found.map(Arc::new))
 }
 

@@ -31,6 +31,7 @@ pub mod server;
 pub const MANAGER: &str = "kilonova-operator";
 
 /// What the controllers read.
+#[derive(Clone)]
 pub struct Caches {
     /// Flavors.
     pub flavors: Arc<Cache<Flavor>>,

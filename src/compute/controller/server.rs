@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, ResourceExt, runtime::controller::Action};
+use kube::{ResourceExt, runtime::controller::Action};
 
 use crate::{
     api::{
@@ -15,7 +15,7 @@ use crate::{
     cluster::{
         Error, Result,
         controller::{Reconciler, SLOW_RESYNC},
-        telemetry,
+        read, telemetry,
         writer::{Claim, Failure},
     },
     compute::plan::{
@@ -112,11 +112,7 @@ async fn guest(
     if cached.is_some() || !leaving {
         return Ok(cached);
     }
-    let found = Api::<Guest>::namespaced(ctx.writer.client(), &namespace)
-        .get_opt(&name)
-        .await;
-    let found =
-        found.map_err(|error| Error::new("read", format!("Guest {namespace}/{name}"), error))?;
+    let found = read(&ctx.writer.client(), Some(&namespace), &name).await?;
     Ok(found.map(Arc::new))
 }
 
@@ -144,11 +140,7 @@ async fn is_seeded(ctx: &Context, server: &Server, binding: &Binding) -> Result<
         node_namespace(&binding.node),
         server.uid().unwrap_or_default(),
     );
-    let found = Api::<Secret>::namespaced(ctx.writer.client(), &namespace)
-        .get_metadata_opt(&name)
-        .await;
-    let found =
-        found.map_err(|error| Error::new("read", format!("Secret {namespace}/{name}"), error))?;
+    let found: Option<Secret> = read(&ctx.writer.client(), Some(&namespace), &name).await?;
     Ok(found.is_some())
 }
 
@@ -162,11 +154,7 @@ async fn user_data(ctx: &Context, server: &Server, home: &str) -> Result<UserDat
     let Some(key) = &wanted.secret else {
         return Ok(UserDataFound::None);
     };
-    let found = Api::<Secret>::namespaced(ctx.writer.client(), home)
-        .get_opt(&key.name)
-        .await;
-    let secret =
-        found.map_err(|error| Error::new("read", format!("Secret {home}/{}", key.name), error))?;
+    let secret: Option<Secret> = read(&ctx.writer.client(), Some(home), &key.name).await?;
     Ok(
         match secret.map(|secret| secret.data.unwrap_or_default().remove(&key.key)) {
             Some(Some(bytes)) => UserDataFound::Bytes(bytes.0),

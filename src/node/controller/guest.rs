@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, ResourceExt, runtime::controller::Action};
+use kube::{ResourceExt, runtime::controller::Action};
 
 use crate::{
     api::{
@@ -15,9 +15,9 @@ use crate::{
         server::PowerState,
     },
     cluster::{
-        Error, Result,
+        Result,
         controller::{Reconciler, SLOW_RESYNC},
-        telemetry,
+        read, telemetry,
         writer::Claim,
     },
     node::{
@@ -153,11 +153,7 @@ async fn prepare<D: Driver>(ctx: &Context<D>, guest: Arc<Guest>) -> Result<Optio
 /// The seed's documents, from the Secret beside the guest.
 async fn documents<D: Driver>(ctx: &Context<D>, guest: &Guest) -> Result<Option<Documents>> {
     let name = &guest.spec.seed_secret;
-    let found = Api::<Secret>::namespaced(ctx.client(), &ctx.namespace)
-        .get_opt(name)
-        .await;
-    let secret = found
-        .map_err(|error| Error::new("read", format!("Secret {}/{name}", ctx.namespace), error))?;
+    let secret: Option<Secret> = read(&ctx.client(), Some(&ctx.namespace), name).await?;
     let Some(mut data) = secret.and_then(|secret| secret.data) else {
         return Ok(None);
     };

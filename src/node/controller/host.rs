@@ -12,7 +12,7 @@ use crate::{
         hypervisor::{Hypervisor, HypervisorStatus},
         value::Size,
     },
-    cluster::{Error, Result, telemetry, writer::Claim},
+    cluster::{Result, request::in_time, telemetry, writer::Claim},
     node::{
         driver::Driver,
         plan::{capabilities::HostFacts, host},
@@ -82,11 +82,8 @@ pub async fn keep_reporting<D: Driver>(
 
 async fn report<D: Driver>(ctx: &Context<D>) -> Result<()> {
     let api = Api::<Hypervisor>::all(ctx.client());
-    let subject = || format!("Hypervisor {}", ctx.node);
-    let hypervisor = api
-        .get(&ctx.node)
-        .await
-        .map_err(|error| Error::new("read", subject(), error))?;
+    let subject = format!("Hypervisor {}", ctx.node);
+    let hypervisor = in_time("read", subject, api.get(&ctx.node)).await?;
     let before = hypervisor.status.clone().unwrap_or_default();
     let facts = ctx
         .host

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
 use tokio::{
     sync::watch,
     time::{self, Instant},
@@ -20,7 +20,7 @@ use tracing::{error, warn};
 
 use crate::{
     api::hypervisor::Hypervisor,
-    cluster::telemetry,
+    cluster::{read, telemetry},
     node::driver::{DomainInfo, Driver},
 };
 
@@ -61,10 +61,7 @@ pub async fn keep_sweeping<D: Driver>(ctx: Arc<Context<D>>, mut stop: watch::Rec
 
 /// Whether the cluster is the one that this node's guests came from; `None` while that cannot be told.
 async fn allegiance<D: Driver>(ctx: &Context<D>) -> Option<bool> {
-    let hypervisor = Api::<Hypervisor>::all(ctx.client())
-        .get(&ctx.node)
-        .await
-        .ok()?;
+    let hypervisor: Hypervisor = read(&ctx.client(), None, &ctx.node).await.ok()??;
     let uid = hypervisor.uid()?;
     let path = ctx.state_dir.join(ALLEGIANCE);
     match tokio::fs::read_to_string(&path).await {

@@ -1,0 +1,187 @@
+//! One request to the API server: how long it may take, and what kind of failure it had.
+//!
+//! No request waits for ever: whoever waits holds up a guest, and does not notice that it leads no longer. Nothing is
+//! tried again in here either, since whoever asked knows better whether it still wants to.
+
+use std::time::Duration;
+
+use kube::{Client, Config, api::GetParams, core::Request};
+use tokio::time;
+
+use super::writer::Object;
+
+/// How long an answer may take. The API server itself gives up on most requests after a minute; one that has not
+/// answered by then will hardly do any good.
+pub const ANSWER_MAX: Duration = Duration::from_secs(20);
+
+/// How long a connection may take to come about. Even a far API server answers a handshake within a second.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+
+/// How long a connection with something under way may be silent. Above what a watch is silent for
+/// ([`super::cache`]), so that only dead connections end.
+const SILENCE_MAX: Duration = Duration::from_secs(75);
+
+/// A request to the API server that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to {operation} {subject}")]
+pub struct Error {
+    operation: &'static str,
+    subject: String,
+    #[source]
+    cause: Cause,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Cause {
+    #[error(transparent)]
+    Failed(Box<kube::Error>),
+    #[error("the API server did not answer within {} s", .0.as_secs())]
+    Silent(Duration),
+}
+
+/// What kind of failure a request had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Somebody else was faster: read again and try again at once.
+    Conflict,
+    /// The object is not there.
+    NotFound,
+    /// The API server will not have it; trying again would not help.
+    Refused,
+    /// The API server was not reached, or not able: try again later.
+    Unreachable,
+}
+
+/// The result of a request to the API server.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// Names the request that failed.
+    pub fn new(operation: &'static str, subject: impl Into<String>, source: kube::Error) -> Self {
+        Self {
+            operation,
+            subject: subject.into(),
+            cause: Cause::Failed(Box::new(source)),
+        }
+    }
+
+    /// Whether the object to be made was there: unlike other conflicts, which a quota can have too.
+    pub fn already_exists(&self) -> bool {
+        matches!(&self.cause, Cause::Failed(error)
+            if matches!(&**error, kube::Error::Api(status) if status.is_already_exists()))
+    }
+
+    /// What kind of failure this was.
+    pub fn failure(&self) -> Failure {
+        let Cause::Failed(error) = &self.cause else {
+            return Failure::Unreachable;
+        };
+        match &**error {
+            kube::Error::Api(status) if status.is_conflict() || status.is_already_exists() => {
+                Failure::Conflict
+            }
+            kube::Error::Api(status) if status.is_not_found() => Failure::NotFound,
+            kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429 => {
+                Failure::Refused
+            }
+            _ => Failure::Unreachable,
+        }
+    }
+}
+
+/// A client that gives up: on connections that do not come about, and on those that have died without a word.
+pub fn client(mut config: Config) -> kube::Result<Client> {
+    // It would try a refused request 15 times, for minutes, and tell nobody.
+    config.default_retry = false;
+    config.connect_timeout = Some(CONNECT_MAX);
+    config.read_timeout = Some(SILENCE_MAX);
+    // The silence counts from the request, not from the answer before it.
+    config.reset_reader_on_write = true;
+    Client::try_from(config)
+}
+
+/// Waits for the answer, but not for longer than [`ANSWER_MAX`].
+pub async fn in_time<T>(
+    operation: &'static str,
+    subject: impl Into<String>,
+    request: impl Future<Output = kube::Result<T>>,
+) -> Result<T> {
+    within(ANSWER_MAX, operation, subject, request).await
+}
+
+/// Waits for the answer, but not for longer than `limit`.
+pub async fn within<T>(
+    limit: Duration,
+    operation: &'static str,
+    subject: impl Into<String>,
+    request: impl Future<Output = kube::Result<T>>,
+) -> Result<T> {
+    let cause = match time::timeout(limit, request).await {
+        Ok(Ok(answer)) => return Ok(answer),
+        Ok(Err(error)) => Cause::Failed(Box::new(error)),
+        Err(_) => Cause::Silent(limit),
+    };
+    Err(Error {
+        operation,
+        subject: subject.into(),
+        cause,
+    })
+}
+
+/// Reads an object from the API server itself; `None` if it is not there.
+pub async fn read<K: Object>(
+    client: &Client,
+    namespace: Option<&str>,
+    name: &str,
+) -> Result<Option<K>> {
+    let kind = K::kind(&());
+    let subject = match namespace {
+        Some(namespace) => format!("{kind} {namespace}/{name}"),
+        None => format!("{kind} {name}"),
+    };
+    let get = async {
+        let request = Request::new(K::url_path(&(), namespace))
+            .get(name, &GetParams::default())
+            .map_err(kube::Error::BuildRequest)?;
+        client.request(request).await
+    };
+    match in_time("read", subject, get).await {
+        Err(error) if error.failure() == Failure::NotFound => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Secret;
+
+    use super::*;
+    use crate::cluster::{
+        mock::{Answer, MockServer},
+        telemetry,
+    };
+
+    const SECRET: &str = "/api/v1/namespaces/shop/secrets/s";
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_read_is_there_or_absent_or_unknown() {
+        let server = MockServer::new();
+        server
+            .on("GET", SECRET, Answer::ok(Secret::default()))
+            .on("GET", SECRET, Answer::Failure(404, "NotFound"))
+            .on("GET", SECRET, Answer::Silent);
+        let client = server.client();
+        let mut answers = Vec::new();
+        for _ in 0..3 {
+            answers.push(read::<Secret>(&client, Some("shop"), "s").await);
+        }
+        let [Ok(Some(_)), Ok(None), Err(error)] = &answers[..] else {
+            panic!("{answers:?}")
+        };
+        assert_eq!(error.failure(), Failure::Unreachable);
+        assert_eq!(
+            telemetry::chain(error),
+            "failed to read Secret shop/s: the API server did not answer within 20 s"
+        );
+    }
+}
