@@ -1,6 +1,6 @@
 //! `kilonova agent`: connects to this node's libvirt and to its own namespace, and keeps the two in step.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
 use kube::{Api, runtime::watcher};
@@ -30,6 +30,9 @@ use super::Common;
 pub struct AgentArguments {
     #[command(flatten)]
     pub(super) common: Common,
+    /// Where to serve /metrics, /healthz and /readyz.
+    #[arg(long, env = "KILONOVA_LISTEN", default_value = "0.0.0.0:8081")]
+    listen: SocketAddr,
     /// The name of the Kubernetes node that this is.
     #[arg(long, env = "KILONOVA_NODE_NAME")]
     node_name: String,
@@ -68,10 +71,8 @@ impl VirtTypeArgument {
 /// Runs until it is asked to stop. Guests run on after that.
 pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
     let AgentArguments {
-        common: Common {
-            listen,
-            log_format: _,
-        },
+        common: Common { log_format: _ },
+        listen,
         node_name,
         state_dir,
         libvirt_uri,
@@ -132,7 +133,8 @@ pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
             host: Host::default(),
             metrics: node_metrics,
         });
-        controller::run::all(context, controller_metrics, stop).await;
+        // Boxed, since it is large: it holds everything that the agent does at once.
+        Box::pin(controller::run::all(context, controller_metrics, stop)).await;
         Ok(())
     };
     tokio::select! {

@@ -9,13 +9,17 @@ use crate::api;
 /// Where to put the definitions.
 #[derive(Debug, clap::Args)]
 pub struct CrdsArguments {
-    /// A folder that gets one file for each kind. Default: everything goes to standard output.
+    /// A folder that gets one file for each kind; it is made if it is not there. Default: everything goes to standard output.
     #[arg(long)]
     dir: Option<PathBuf>,
 }
 
 /// Prints or writes the definitions.
 pub fn run(arguments: &CrdsArguments, output: &mut impl Write) -> anyhow::Result<()> {
+    if let Some(dir) = &arguments.dir {
+        fs::create_dir_all(dir)
+            .with_context(|| format!("cannot make the folder {}", dir.display()))?;
+    }
     for crd in api::crds()? {
         let page = serde_saphyr::to_string(&crd)?;
         match &arguments.dir {

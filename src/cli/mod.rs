@@ -3,17 +3,21 @@
 //! Parses, starts logs, builds what the role works with, and runs it until it is told to stop. It must never hold
 //! logic of its own.
 
-use std::{io, net::SocketAddr, process::ExitCode};
+use std::{io, process::ExitCode};
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use kube::Client;
+use kube::{Client, Config};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
 use tracing::{error, info};
 
-use crate::cluster::telemetry::{self, LogFormat};
+use crate::cluster::{
+    request,
+    telemetry::{self, LogFormat},
+};
 
 #[cfg(feature = "libvirt")]
 mod agent;
@@ -42,9 +46,6 @@ enum Role {
 /// What every long-running role takes.
 #[derive(Debug, clap::Args)]
 struct Common {
-    /// Where to serve /metrics, /healthz and /readyz.
-    #[arg(long, env = "KILONOVA_LISTEN", default_value = "0.0.0.0:9100")]
-    listen: SocketAddr,
     /// How log lines look.
     #[arg(long, env = "KILONOVA_LOG_FORMAT", value_enum, default_value = "text")]
     log_format: LogFormat,
@@ -57,7 +58,9 @@ pub fn run(arguments: Arguments) -> ExitCode {
         .install_default()
         .is_err()
     {
-        return ExitCode::FAILURE;
+        return fail(
+            "the TLS provider was chosen already: this is a fault of this program, please report it",
+        );
     }
     let result = match arguments.role {
         Role::Operator(role) => {
@@ -73,14 +76,19 @@ pub fn run(arguments: Arguments) -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            error!("{failure:#}");
-            // Before logs have started, and for people who filter them out.
-            let _ =
-                io::Write::write_fmt(&mut io::stderr(), format_args!("kilonova: {failure:#}\n"));
-            ExitCode::FAILURE
-        }
+        Err(failure) => fail(&format!("{failure:#}")),
     }
+}
+
+/// Says why the process ends: in the log, or where there is none (yet) or it leaves errors out, beside it.
+fn fail(why: &str) -> ExitCode {
+    if tracing::enabled!(tracing::Level::ERROR) {
+        error!("{why}");
+    } else {
+        // There is nobody left to tell if this fails.
+        let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("kilonova: {why}\n"));
+    }
+    ExitCode::FAILURE
 }
 
 fn in_runtime(role: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
@@ -92,10 +100,10 @@ fn in_runtime(role: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<
 
 /// A client for the cluster that the environment names: `KUBECONFIG`, or the pod's own account.
 async fn client() -> anyhow::Result<Client> {
-    use anyhow::Context as _;
-    Client::try_default()
+    let config = Config::infer()
         .await
-        .context("cannot tell which cluster to speak to: set KUBECONFIG, or run in a pod")
+        .context("cannot tell which cluster to speak to: set KUBECONFIG, or run in a pod")?;
+    request::client(config).context("cannot make a client of this cluster: is KUBECONFIG whole?")
 }
 
 /// Says true once the process is asked to end.

@@ -1,14 +1,14 @@
-//! `kilonova operator`: warms its caches, waits for its turn, runs every controller.
+//! `kilonova operator`: warms its caches, waits for its turn, runs every controller for as long as it leads.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
-use anyhow::Context as _;
 use tokio::sync::watch;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     cluster::{
-        Writer, election,
+        Writer,
+        election::Election,
         metrics::{self, ControllerMetrics},
         probe,
         reporter::Reporter,
@@ -30,6 +30,9 @@ const LEASE: &str = "kilonova-operator";
 pub struct OperatorArguments {
     #[command(flatten)]
     pub(super) common: Common,
+    /// Where to serve /metrics, /healthz and /readyz.
+    #[arg(long, env = "KILONOVA_LISTEN", default_value = "0.0.0.0:8080")]
+    listen: SocketAddr,
     /// The namespace of the Lease by which operators agree on who acts.
     #[arg(long, env = "KILONOVA_NAMESPACE", default_value = "kilonova-system")]
     namespace: String,
@@ -38,13 +41,11 @@ pub struct OperatorArguments {
     identity: Option<String>,
 }
 
-/// Runs until it is asked to stop, or is no longer the leader.
+/// Runs until it is asked to stop.
 pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
     let OperatorArguments {
-        common: Common {
-            listen,
-            log_format: _,
-        },
+        common: Common { log_format: _ },
+        listen,
         namespace,
         identity,
     } = arguments;
@@ -52,33 +53,47 @@ pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
     let client = super::client().await?;
     let mut registry = metrics::registry();
     let controller_metrics = ControllerMetrics::new(&mut registry);
-    let scheduler = Arc::new(Scheduler::new(SchedulerMetrics::new(&mut registry)));
+    let scheduler_metrics = SchedulerMetrics::new(&mut registry);
     let (ready, readiness) = watch::channel(Some("reading the cluster's state".to_owned()));
     let mut page = tokio::spawn(probe::serve(listen, registry, readiness));
 
     let work = async {
-        let caches = Caches::start(&client).await;
+        let mut stop = super::stop_signal()?;
+        let caches = tokio::select! {
+            caches = Caches::start(&client) => caches,
+            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+        };
         // A standby is ready: it can take over at any time.
         ready.send_replace(None);
-        let mut stop = super::stop_signal()?;
-        let mut leads = election::join(client.clone(), &namespace, LEASE, &identity).await?;
-        tokio::select! {
-            turn = leads.wait_for(|leads| *leads) => drop(turn.context("the election ended")?),
-            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+        let reporter = Reporter::new(client.clone(), MANAGER, identity.clone());
+        let mut election = Election::new(client.clone(), &namespace, LEASE, &identity);
+        info!(identity, "taking part in the election");
+        loop {
+            tokio::select! {
+                () = election.turn() => {}
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
+            info!(identity, "leading: the controllers start");
+            // Nothing that an earlier lead knew is taken for true.
+            let context = Arc::new(controller::Context {
+                caches: caches.clone(),
+                writer: Writer::new(client.clone(), MANAGER),
+                reporter: reporter.clone(),
+                scheduler: Arc::new(Scheduler::new(scheduler_metrics.clone())),
+                heartbeats: controller::heartbeat::Heartbeats::default(),
+            });
+            let controllers =
+                controller::run::all(context, controller_metrics.clone(), stop.clone());
+            tokio::select! {
+                () = Box::pin(controllers) => break,
+                // Whoever has lost the lead must not write again: the controllers end where they are.
+                lost = election.lead() => {
+                    warn!(identity, %lost, "leading no longer: the controllers end, and this operator stands by");
+                }
+            }
         }
-        info!(identity, "leading: the controllers start");
-        let context = Arc::new(controller::Context {
-            caches,
-            writer: Writer::new(client.clone(), MANAGER),
-            reporter: Reporter::new(client.clone(), MANAGER, identity.clone()),
-            scheduler,
-            heartbeats: controller::heartbeat::Heartbeats::default(),
-        });
-        tokio::select! {
-            () = controller::run::all(context, controller_metrics, stop) => Ok(()),
-            // Whoever has lost the lease must not write again: the process ends, and starts over as a standby.
-            _ = leads.wait_for(|leads| !*leads) => anyhow::bail!("another operator leads now"),
-        }
+        election.leave().await;
+        Ok(())
     };
     tokio::select! {
         result = work => result,
