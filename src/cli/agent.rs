@@ -11,7 +11,7 @@ use crate::{
     api::{hypervisor::VirtType, node_namespace},
     cluster::{
         Cache, Writer,
-        metrics::{self, ControllerMetrics},
+        metrics::{self, CacheMetrics, ControllerMetrics},
         probe,
     },
     node::{
@@ -82,6 +82,7 @@ pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
     let namespace = node_namespace(&node_name);
     let mut registry = metrics::registry();
     let controller_metrics = ControllerMetrics::new(&mut registry);
+    let cache_metrics = CacheMetrics::new(&mut registry);
     let node_metrics = NodeMetrics::new(&mut registry);
     let settings = Settings {
         uri: libvirt_uri,
@@ -113,6 +114,7 @@ pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
             guests = guests => guests,
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
         };
+        guests.measure(&cache_metrics);
         ready.send_replace(None);
         info!(
             node = node_name,

@@ -9,7 +9,7 @@ use crate::{
     cluster::{
         Writer,
         election::Election,
-        metrics::{self, ControllerMetrics},
+        metrics::{self, CacheMetrics, ControllerMetrics},
         probe,
         reporter::Reporter,
     },
@@ -53,6 +53,7 @@ pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
     let client = super::client().await?;
     let mut registry = metrics::registry();
     let controller_metrics = ControllerMetrics::new(&mut registry);
+    let cache_metrics = CacheMetrics::new(&mut registry);
     let scheduler_metrics = SchedulerMetrics::new(&mut registry);
     let (ready, readiness) = watch::channel(Some("reading the cluster's state".to_owned()));
     let mut page = tokio::spawn(probe::serve(listen, registry, readiness));
@@ -63,6 +64,7 @@ pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
             caches = Caches::start(&client) => caches,
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
         };
+        caches.measure(&cache_metrics);
         // A standby is ready: it can take over at any time.
         ready.send_replace(None);
         let reporter = Reporter::new(client.clone(), MANAGER, identity.clone());

@@ -3,31 +3,31 @@
 //!
 //! Guarantees: a change is announced only after the copy holds it, so whoever hears of it sees it. What this
 //! process wrote is in the copy at once ([`Cache::remember`]), so that nobody acts twice because the watch is a
-//! few milliseconds behind. A listener that falls behind, and everybody after a watch had to start over, is told [`Change::All`]: nobody depends on
-//! hearing each event. An object that does not parse is left out and logged; it stops nobody else.
+//! few milliseconds behind. A listener that falls behind, and everybody after a watch had to start over, is told
+//! [`Change::All`]: nobody depends on hearing each event. An object that does not parse stays in the copy as it was
+//! when it last did, is named by [`Cache::unreadable`], and stops nobody else.
 
-use std::{
-    collections::HashMap,
-    fmt::Debug,
-    hash::Hash,
-    pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, stream};
 use kube::{
     Api, Resource,
     core::DeserializeGuard,
     runtime::{
-        WatchStreamExt,
-        reflector::{self, ObjectRef, Store},
+        reflector::{ObjectRef, Store},
         watcher,
     },
 };
 use serde::de::DeserializeOwned;
 use tokio::sync::broadcast;
-use tracing::warn;
+
+use super::metrics::{CacheMetrics, Kind};
+
+mod keeper;
+mod shared;
+
+use keeper::Keeper;
+use shared::Shared;
 
 /// How many changes a listener may be behind before it is told [`Change::All`] instead. A change is a pointer.
 const BACKLOG_MAX: usize = 4096;
@@ -53,22 +53,12 @@ impl<K> Clone for Change<K> {
 /// A kind as this process sees it.
 pub struct Cache<K>
 where
-    K: Resource + Clone + 'static,
-    K::DynamicType: Hash + Eq,
+    K: Resource<DynamicType = ()> + Clone + 'static,
 {
     store: Store<K>,
-    written: Written<K>,
+    shared: Arc<Shared<K>>,
     changes: broadcast::Sender<Change<K>>,
 }
-
-/// What this process wrote and the watch has not brought back yet.
-type Written<K> = Arc<Mutex<Notes<K>>>;
-
-type Notes<K> = HashMap<ObjectRef<K>, (Instant, Arc<K>)>;
-
-/// How long a write is trusted over the watch. The watch is milliseconds behind; should it have told of the
-/// object's end before the write was noted, the note dies by itself.
-const WRITTEN_MAX: Duration = Duration::from_secs(10);
 
 impl<K> Cache<K>
 where
@@ -76,40 +66,42 @@ where
 {
     /// Starts to watch; returns once the copy is complete.
     pub async fn start(api: Api<DeserializeGuard<K>>, config: watcher::Config) -> Self {
-        let (store, writer) = reflector::store();
-        let (changes, _) = broadcast::channel(BACKLOG_MAX);
-        let written = Written::default();
-        tokio::spawn(keep(
-            api,
-            config,
-            writer,
-            Arc::clone(&written),
-            changes.clone(),
-        ));
-        let cache = Self {
-            store,
-            written,
-            changes,
-        };
-        // It fails only when the writer is dropped, and the task above holds that for ever.
+        let (cache, keeper) = Self::unwatched();
+        tokio::spawn(keeper.keep(api, config));
+        // It fails only when the keeper is dropped, and the task holds that for ever.
         let _ = cache.store.wait_until_ready().await;
         cache
+    }
+
+    /// An empty cache, and who is to fill it.
+    fn unwatched() -> (Self, Keeper<K>) {
+        let (changes, _) = broadcast::channel(BACKLOG_MAX);
+        let shared = Arc::new(Shared::default());
+        let keeper = Keeper::new(Arc::clone(&shared), changes.clone());
+        let cache = Self {
+            store: keeper.store(),
+            shared,
+            changes,
+        };
+        (cache, keeper)
     }
 
     /// A cache that holds these objects and never hears of others, for the tests of whatever reads one.
     #[cfg(test)]
     pub(crate) fn holding(objects: impl IntoIterator<Item = K>) -> Self {
-        let (store, mut writer) = reflector::store();
-        writer.apply_watcher_event(&watcher::Event::Init);
+        let (cache, mut keeper) = Self::unwatched();
+        keeper.hear(watcher::Event::Init);
         for object in objects {
-            writer.apply_watcher_event(&watcher::Event::InitApply(object));
+            keeper.hear(watcher::Event::InitApply(DeserializeGuard(Ok(object))));
         }
-        writer.apply_watcher_event(&watcher::Event::InitDone);
-        Self {
-            store,
-            written: Written::default(),
-            changes: broadcast::channel(BACKLOG_MAX).0,
-        }
+        keeper.hear(watcher::Event::InitDone);
+        cache
+    }
+
+    /// As if the cluster had this object in a form that this process does not understand, for tests.
+    #[cfg(test)]
+    pub(crate) fn misread(&self, object: &K) {
+        self.shared.unreadable(ObjectRef::from_obj(object));
     }
 
     /// The object, if it is there.
@@ -131,15 +123,11 @@ where
     /// Takes note of an object as a write of this process left it.
     pub fn remember(&self, mut object: K) {
         object.meta_mut().managed_fields = None;
-        let reference = ObjectRef::from_obj(&object);
-        locked(&self.written).insert(reference, (Instant::now(), Arc::new(object)));
+        self.shared.remember(object);
     }
 
     fn newest(&self, reference: &ObjectRef<K>, stored: Option<Arc<K>>) -> Option<Arc<K>> {
-        let written = locked(&self.written).get(reference).cloned();
-        let written = written
-            .filter(|(at, _)| at.elapsed() < WRITTEN_MAX)
-            .map(|(_, object)| object);
+        let written = self.shared.written(reference);
         match (stored, written) {
             (Some(stored), Some(written)) if version(&*stored) >= version(&*written) => {
                 Some(stored)
@@ -158,6 +146,39 @@ where
         self.store.clone()
     }
 
+    /// The objects, by namespace and name, that the cluster has and this process does not understand. What the copy
+    /// holds of them, if anything, is what they were before.
+    pub fn unreadable(&self) -> Vec<(Option<String>, String)> {
+        let unreadable = self.shared.all_unreadable().into_iter();
+        unreadable
+            .map(|object| (object.namespace, object.name))
+            .collect()
+    }
+
+    /// Who knows which objects are unreadable, for the controller that owns this kind.
+    pub(super) fn shared(&self) -> Arc<Shared<K>> {
+        Arc::clone(&self.shared)
+    }
+
+    /// For how long the watch has been broken; `None` while it works, as far as that can be told: see
+    /// [`Self::quiet_for`].
+    pub fn deaf_for(&self) -> Option<Duration> {
+        self.shared.deaf_for()
+    }
+
+    /// How long ago the watch told of anything. A connection can die without a word: where something is due all the
+    /// time, such as heartbeats, this shows it before the watch does, which takes a minute.
+    pub fn quiet_for(&self) -> Duration {
+        self.shared.quiet_for()
+    }
+
+    /// Counts from now on what is unreadable.
+    pub fn measure(&self, metrics: &CacheMetrics) {
+        let kind = K::kind(&()).into_owned();
+        let gauge = metrics.unreadable.get_or_create_owned(&Kind { kind });
+        self.shared.measure(gauge);
+    }
+
     /// What changes from now on.
     pub fn changes(&self) -> impl Stream<Item = Change<K>> + Send + 'static {
         stream::unfold(self.changes.subscribe(), |mut receiver| async {
@@ -170,64 +191,6 @@ where
     }
 }
 
-/// Follows the watch for as long as the process lives.
-async fn keep<K>(
-    api: Api<DeserializeGuard<K>>,
-    config: watcher::Config,
-    mut writer: reflector::store::Writer<K>,
-    written: Written<K>,
-    changes: broadcast::Sender<Change<K>>,
-) where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-{
-    let kind = K::kind(&());
-    let mut events = pin!(watcher(api, config).default_backoff());
-    while let Some(event) = events.next().await {
-        let event = match event {
-            Ok(event) => event,
-            Err(error) => {
-                warn!(kind = %kind, %error, "the watch broke off; it will be taken up again");
-                continue;
-            }
-        };
-        let Some(event) = parsed(event) else { continue };
-        writer.apply_watcher_event(&event);
-        forget(&written, &event);
-        // Nobody listening is fine: the copy is what counts.
-        let _ = match event {
-            watcher::Event::Apply(object) | watcher::Event::Delete(object) => {
-                changes.send(Change::One(Arc::new(object)))
-            }
-            watcher::Event::InitDone => changes.send(Change::All),
-            watcher::Event::Init | watcher::Event::InitApply(_) => continue,
-        };
-    }
-}
-
-/// What the watch has brought back, or started over without, need not be remembered.
-fn forget<K>(written: &Written<K>, event: &watcher::Event<K>)
-where
-    K: Resource<DynamicType = ()> + Clone + 'static,
-{
-    let mut written = locked(written);
-    match event {
-        watcher::Event::Apply(object) => {
-            let reference = ObjectRef::from_obj(object);
-            if written
-                .get(&reference)
-                .is_some_and(|(_, ours)| version(&**ours) <= version(object))
-            {
-                written.remove(&reference);
-            }
-        }
-        watcher::Event::Delete(object) => {
-            written.remove(&ObjectRef::from_obj(object));
-        }
-        watcher::Event::InitDone => written.clear(),
-        watcher::Event::Init | watcher::Event::InitApply(_) => {}
-    }
-}
-
 /// Resource versions grow (Kubernetes promises so since 1.35, and etcd's have always done); what has none is oldest.
 fn version<K: Resource>(object: &K) -> u64 {
     object
@@ -236,39 +199,6 @@ fn version<K: Resource>(object: &K) -> u64 {
         .as_deref()
         .and_then(|version| version.parse().ok())
         .unwrap_or(0)
-}
-
-/// A panic while the map was held cannot have left it half changed: each use is one call.
-fn locked<K>(written: &Written<K>) -> MutexGuard<'_, Notes<K>>
-where
-    K: Resource<DynamicType = ()> + 'static,
-{
-    written.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The event without what costs memory and serves nobody; `None` for an object that does not parse.
-fn parsed<K: Resource<DynamicType = ()>>(
-    event: watcher::Event<DeserializeGuard<K>>,
-) -> Option<watcher::Event<K>> {
-    let unwrap = |guard: DeserializeGuard<K>| match guard.0 {
-        Ok(mut object) => {
-            object.meta_mut().managed_fields = None;
-            Some(object)
-        }
-        Err(invalid) => {
-            let name = invalid.metadata.name.unwrap_or_default();
-            let namespace = invalid.metadata.namespace.unwrap_or_default();
-            warn!(kind = %K::kind(&()), namespace, name, error = invalid.error, "an object does not parse and is left alone");
-            None
-        }
-    };
-    Some(match event {
-        watcher::Event::Apply(guard) => watcher::Event::Apply(unwrap(guard)?),
-        watcher::Event::Delete(guard) => watcher::Event::Delete(unwrap(guard)?),
-        watcher::Event::InitApply(guard) => watcher::Event::InitApply(unwrap(guard)?),
-        watcher::Event::Init => watcher::Event::Init,
-        watcher::Event::InitDone => watcher::Event::InitDone,
-    })
 }
 
 #[cfg(test)]

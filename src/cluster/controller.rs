@@ -131,7 +131,13 @@ pub async fn run<R: Reconciler>(
         .map(|reference| Ok::<_, std::convert::Infallible>(ReconcileRequest::from(reference)))
         .take_until(stopped);
     let config = Config::default().concurrency(CONCURRENCY_MAX);
+    let shared = cache.shared();
     let work = move |object: Arc<R::Object>, reconciler: Arc<R>| {
+        // What is known of it is out of date, and whatever was written would be refused. It is announced once it
+        // can be read again.
+        if shared.is_unreadable(&ObjectRef::from_obj(&*object)) {
+            return std::future::ready(Ok(Action::await_change())).boxed();
+        }
         let metrics = metrics.clone();
         apart(object, reconciler, metrics).boxed()
     };
@@ -251,7 +257,7 @@ mod tests {
     use super::*;
     use crate::cluster::metrics;
 
-    /// Never ends a run of `slow`, panics once at `broken`, and counts the rest.
+    /// Never ends a run of `slow`, panics once at `broken` and always at `odd`, and ends the rest.
     #[derive(Default)]
     struct Moody {
         broken: AtomicUsize,
@@ -280,6 +286,7 @@ mod tests {
                 Some("broken") if self.broken.fetch_add(1, Ordering::SeqCst) == 0 => {
                     panic!("broken")
                 }
+                Some("odd") => panic!("nobody understands it"),
                 _ => {
                     self.ended.notify_one();
                     Ok(Action::await_change())
@@ -295,8 +302,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_run_that_panics_is_tried_again_and_one_that_hangs_ends_with_the_controller() {
-        let cache = Cache::holding([node("slow"), node("broken")]);
+    async fn runs_end_apart_and_what_cannot_be_read_is_left_alone() {
+        let cache = Cache::holding([node("slow"), node("broken"), node("odd")]);
+        cache.misread(&node("odd"));
         let reconciler = Arc::new(Moody::default());
         let metrics = ControllerMetrics::new(&mut metrics::registry());
         let (_sender, stop) = watch::channel(false);

@@ -72,6 +72,33 @@ impl ControllerMetrics {
     }
 }
 
+/// Which kind.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Kind {
+    /// Its name; there are as many as this program watches.
+    pub kind: String,
+}
+
+/// What every cache counts.
+#[derive(Clone)]
+pub struct CacheMetrics {
+    /// Objects that this program does not understand.
+    pub unreadable: Family<Kind, Gauge>,
+}
+
+impl CacheMetrics {
+    /// Registers the families.
+    pub fn new(registry: &mut Registry) -> Self {
+        let unreadable = Family::default();
+        registry.register(
+            "unreadable_objects",
+            "Objects that this program does not understand and leaves alone; not 0 means: upgrade it",
+            unreadable.clone(),
+        );
+        Self { unreadable }
+    }
+}
+
 /// A registry in which every name begins with `kilonova_`, and which says which version runs.
 pub fn registry() -> Registry {
     let mut registry = Registry::with_prefix("kilonova");

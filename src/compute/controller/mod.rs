@@ -14,7 +14,7 @@ use crate::{
         HEARTBEAT_LABEL, HYPERVISOR_LABEL, flavor::Flavor, guest::Guest, hypervisor::Hypervisor,
         image::Image, key_pair::KeyPair, server::Server, server_action::ServerAction,
     },
-    cluster::{Cache, Writer, reporter::Reporter},
+    cluster::{Cache, Writer, metrics::CacheMetrics, reporter::Reporter},
 };
 
 use super::scheduler::Scheduler;
@@ -81,6 +81,32 @@ impl Caches {
             nodes: Arc::new(nodes),
             leases: Arc::new(leases),
         }
+    }
+}
+
+impl Caches {
+    /// Counts from now on what each of them cannot read.
+    pub fn measure(&self, metrics: &CacheMetrics) {
+        let Self {
+            flavors,
+            images,
+            key_pairs,
+            servers,
+            actions,
+            guests,
+            hypervisors,
+            nodes,
+            leases,
+        } = self;
+        flavors.measure(metrics);
+        images.measure(metrics);
+        key_pairs.measure(metrics);
+        servers.measure(metrics);
+        actions.measure(metrics);
+        guests.measure(metrics);
+        hypervisors.measure(metrics);
+        nodes.measure(metrics);
+        leases.measure(metrics);
     }
 }
 
