@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use k8s_openapi::{api::coordination::v1::Lease, apimachinery::pkg::apis::meta::v1::MicroTime};
@@ -16,23 +16,19 @@ use crate::{
 
 /// When each node was last heard of.
 #[derive(Default)]
-pub struct Heartbeats(Mutex<HashMap<String, Beat>>);
+pub struct Heartbeats(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    beats: HashMap<String, Beat>,
+    /// When nothing could be heard last, because of us and not of the nodes.
+    deaf_at: Option<Instant>,
+}
 
 struct Beat {
     renewed: Option<MicroTime>,
     since: Instant,
     heard: bool,
-}
-
-impl Beat {
-    fn voice(&self, now: Instant) -> Voice {
-        let since = now.saturating_duration_since(self.since);
-        if self.heard {
-            Voice::Heard(since)
-        } else {
-            Voice::Unconfirmed(since)
-        }
-    }
 }
 
 impl Heartbeats {
@@ -50,22 +46,21 @@ impl Heartbeats {
             Change::One(lease) => (vec![lease], false),
             Change::All => (all(), true),
         };
-        let mut beats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.locked();
         let mut awake = Vec::new();
         for lease in leases {
             let Some(node) = heartbeat_of(&lease) else {
                 continue;
             };
             let renewed = lease.spec.as_ref().and_then(|spec| spec.renew_time.clone());
-            let before = beats.get(node);
+            let before = state.beats.get(node);
             let same = before.is_some_and(|beat| beat.renewed == renewed);
             if same && !afresh {
                 continue;
             }
             let heard = !same && (before.is_some() || !afresh);
-            let spoke =
-                |beat: &Beat| matches!(beat.voice(now), Voice::Heard(past) if past < SILENCE_MAX);
-            if heard && !before.is_some_and(spoke) {
+            let spoke = matches!(state.voice(node, now), Voice::Heard(past) if past < SILENCE_MAX);
+            if heard && !spoke {
                 awake.push(node.to_owned());
             }
             let beat = Beat {
@@ -73,15 +68,38 @@ impl Heartbeats {
                 since: now,
                 heard,
             };
-            beats.insert(node.to_owned(), beat);
+            state.beats.insert(node.to_owned(), beat);
         }
         awake
     }
 
+    /// Takes note that nothing can be heard now, because the API server cannot be: that is no silence of the nodes'.
+    pub fn deafen(&self, now: Instant) {
+        self.locked().deaf_at = Some(now);
+    }
+
     /// What is heard of the node.
     pub fn voice(&self, node: &str, now: Instant) -> Voice {
-        let beats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        beats.get(node).map_or(Voice::Never, |beat| beat.voice(now))
+        self.locked().voice(node, now)
+    }
+
+    fn locked(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn voice(&self, node: &str, now: Instant) -> Voice {
+        let Some(beat) = self.beats.get(node) else {
+            return Voice::Never;
+        };
+        let deaf_at = self.deaf_at.filter(|deaf_at| *deaf_at > beat.since);
+        let since = now.saturating_duration_since(deaf_at.unwrap_or(beat.since));
+        if beat.heard && deaf_at.is_none() {
+            Voice::Heard(since)
+        } else {
+            Voice::Unconfirmed(since)
+        }
     }
 }
 
@@ -183,5 +201,19 @@ mod tests {
             assert!(listener.says(foreign).is_empty());
         }
         assert_eq!(listener.voice(), Voice::Never);
+    }
+
+    /// The API server was away: nobody says that the nodes were, and once it is back they have their time to speak.
+    #[test]
+    fn what_could_not_be_heard_is_no_silence() {
+        let mut listener = Listener::new();
+        listener.says(of_n1(1));
+        listener.now += SILENCE_MAX;
+        listener.beats.deafen(listener.now);
+        assert_eq!(listener.voice(), Voice::Unconfirmed(Duration::ZERO));
+        listener.now += SILENCE_MAX;
+        assert_eq!(listener.voice(), Voice::Unconfirmed(SILENCE_MAX));
+        assert_eq!(listener.says(of_n1(2)), ["n1"]);
+        assert_eq!(listener.voice(), Voice::Heard(Duration::ZERO));
     }
 }

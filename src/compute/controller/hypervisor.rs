@@ -29,7 +29,11 @@ impl Reconciler for HypervisorController {
         let ctx = &*self.0;
         let hypervisor = ctx.caches.hypervisors.freshest(hypervisor);
         let name = hypervisor.name_any();
-        let voice = ctx.heartbeats.voice(&name, Instant::now());
+        let now = Instant::now();
+        if ctx.caches.leases.deaf_for().is_some() {
+            ctx.heartbeats.deafen(now);
+        }
+        let voice = ctx.heartbeats.voice(&name, now);
         let labelled = ctx
             .caches
             .nodes

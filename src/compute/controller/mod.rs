@@ -27,6 +27,9 @@ pub mod node;
 pub mod run;
 pub mod server;
 
+#[cfg(test)]
+mod fixtures;
+
 /// The field manager of everything that the operator writes, but for what [`action`] hands to nodes.
 pub const MANAGER: &str = "kilonova-operator";
 

@@ -271,3 +271,6 @@ fn later(decision: &Decision) -> Action {
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

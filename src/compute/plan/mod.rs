@@ -4,7 +4,7 @@ pub mod action;
 pub mod catalogue;
 pub mod cloud_init;
 #[cfg(test)]
-mod fixtures;
+pub(in crate::compute) mod fixtures;
 pub mod guest;
 pub mod happening;
 pub mod hypervisor;

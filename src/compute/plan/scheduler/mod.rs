@@ -28,7 +28,7 @@ mod refusal;
 mod amounts;
 
 #[cfg(test)]
-mod fixtures;
+pub(in crate::compute) mod fixtures;
 #[cfg(test)]
 mod tests;
 
