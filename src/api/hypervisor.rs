@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     flavor::Machine,
     image::CachedImage,
+    rule,
     server::Resources,
     value::{Size, wordless},
 };
@@ -118,12 +119,12 @@ pub struct Reserved {
     /// Memory that no server is given, e.g. `2Gi`. Default: `512Mi`.
     #[serde(default = "reserved_memory")]
     #[schemars(schema_with = "super::value::size_in_words")]
-    #[x_kube(validation = Rule::new("type(self) == int || self.matches(r'^[0-9]{1,15}(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$') && quantity(self).compareTo(quantity('1Pi')) <= 0").message("reserved.memory must be a whole number with a unit, such as 512Mi, 1Pi at most"))]
+    #[x_kube(validation = rule::size("reserved.memory", "512Mi", Size::bytes(0), Size::gib(1 << 20)))]
     pub memory: Size,
     /// Disk that no server is given, e.g. `20Gi`. Default: `1Gi`.
     #[serde(default = "reserved_disk")]
     #[schemars(schema_with = "super::value::size_in_words")]
-    #[x_kube(validation = Rule::new("type(self) == int || self.matches(r'^[0-9]{1,15}(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$') && quantity(self).compareTo(quantity('1Pi')) <= 0").message("reserved.disk must be a whole number with a unit, such as 1Gi, 1Pi at most"))]
+    #[x_kube(validation = rule::size("reserved.disk", "1Gi", Size::bytes(0), Size::gib(1 << 20)))]
     pub disk: Size,
 }
 

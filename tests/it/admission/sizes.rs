@@ -39,6 +39,10 @@ fn sizes() -> Vec<Value> {
     texts.chain(numbers).chain([Value::Null]).collect()
 }
 
+fn reserving() -> Value {
+    hypervisor(json!({"reserved": {"memory": 0, "disk": 0}}))
+}
+
 #[tokio::test]
 async fn every_size_that_is_taken_can_be_read() {
     let desk = Desk::open().await;
@@ -47,6 +51,8 @@ async fn every_size_that_is_taken_can_be_read() {
         for (mut object, field) in [
             (flavor(json!({})), "/memory"),
             (flavor(json!({})), "/disk"),
+            (reserving(), "/reserved/memory"),
+            (reserving(), "/reserved/disk"),
             (image(json!({"minDisk": 0})), "/minDisk"),
             (image(json!({"minMemory": 0})), "/minMemory"),
         ] {
@@ -55,7 +61,7 @@ async fn every_size_that_is_taken_can_be_read() {
             taken += usize::from(desk.takes(&object).await);
         }
     }
-    // 16Mi, 16Ti, 16777216 and 2^44 by all four; 0, 1 and their like by images only; null where it means absent.
+    // 16Mi, 16Ti, 16777216 and 2^44 by all; 0, 1 and their like by images and hypervisors only; null where it means absent.
     assert!(taken > 20, "{taken} were taken");
 }
 
