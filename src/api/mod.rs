@@ -19,7 +19,7 @@ mod rule;
 
 pub use crds::all as crds;
 
-use sha2::{Digest, Sha256};
+use value::Sha256;
 
 /// The API group of every kind.
 pub const GROUP: &str = "kilonova.dev";
@@ -39,18 +39,16 @@ pub fn node_namespace(node: &str) -> String {
     if namespace.len() <= NAMESPACE_MAX && !node.contains('.') {
         return namespace;
     }
-    let digest = Sha256::digest(node);
-    let digest: String = digest[..4]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let room = NAMESPACE_MAX - NODE_NAMESPACE.len() - digest.len() - 1;
+    let digest = Sha256::of(node);
+    let digest = &digest.as_str()[..DIGEST_LENGTH];
+    let room = NAMESPACE_MAX - NODE_NAMESPACE.len() - DIGEST_LENGTH - 1;
     let cut: String = node.replace('.', "-").chars().take(room).collect();
     format!("{NODE_NAMESPACE}{cut}-{digest}")
 }
 
 const NODE_NAMESPACE: &str = "kilonova-node-";
 const NAMESPACE_MAX: usize = 63;
+const DIGEST_LENGTH: usize = 8;
 
 #[cfg(test)]
 mod tests {

@@ -2,10 +2,15 @@
 //!
 //! Each one carries its own schema, so that the API server refuses what the type cannot hold.
 
-use std::{borrow::Cow, fmt, str::FromStr};
+use std::{
+    borrow::Cow,
+    fmt::{self, Write},
+    str::FromStr,
+};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::Digest;
 
 /// An amount of bytes, written as a Kubernetes quantity: a whole number with an optional suffix, such as
 /// `512Mi`, `4Gi`, `20G` or `1073741824`.
@@ -226,9 +231,26 @@ pub struct Sha256(String);
 pub struct DigestError(String);
 
 impl Sha256 {
+    /// The digest of these bytes.
+    pub fn of(bytes: impl AsRef<[u8]>) -> Self {
+        sha2::Sha256::digest(bytes).into()
+    }
+
     /// The digest as text. Safe as a file name, since it holds nothing but hexadecimal digits.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// What a hasher has come to.
+impl From<sha2::digest::Output<sha2::Sha256>> for Sha256 {
+    fn from(digest: sha2::digest::Output<sha2::Sha256>) -> Self {
+        let mut text = String::with_capacity(64);
+        for byte in digest {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+        }
+        Self(text)
     }
 }
 

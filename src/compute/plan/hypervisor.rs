@@ -14,13 +14,13 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::ResourceExt;
-use sha2::{Digest, Sha256};
 
 use crate::api::{
     GROUP, HYPERVISOR_LABEL,
     condition::{self, Fact, Truth},
     hypervisor::{Hypervisor, HypervisorSpec, HypervisorStatus},
     node_namespace,
+    value::Sha256,
 };
 
 use super::server::NodeVoice;
@@ -120,11 +120,8 @@ impl Outfit {
             self.cluster_role,
             self.cluster_binding,
         ]);
-        let digest = Sha256::digest(all.to_string());
-        digest[..8]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        let digest = Sha256::of(all.to_string());
+        digest.as_str()[..16].to_owned()
     }
 
     /// What has to be written for a node whose hypervisor is known so.
@@ -299,11 +296,12 @@ pub fn report(hypervisor: &Hypervisor, observed: Observed, now: Timestamp) -> Hy
                 "there is no node {name} with the label {HYPERVISOR_LABEL}=true: label it, or delete this hypervisor"
             ),
         ),
-        (Voice::Never, _) => never(),
         (Voice::Heard(past) | Voice::Unconfirmed(past), _) if past >= SILENCE_MAX => silent(),
         // An operator that has just begun to listen takes over what was known.
         (Voice::Unconfirmed(_), Some(SILENT)) => silent(),
-        (Voice::Unconfirmed(_), Some(NEVER_HEARD | "NotLabelled") | None) => never(),
+        (Voice::Never, _) | (Voice::Unconfirmed(_), Some(NEVER_HEARD | "NotLabelled") | None) => {
+            never()
+        }
         (Voice::Heard(_) | Voice::Unconfirmed(_), _) => match agents("LibvirtReady") {
             Some(said) => Fact::no("Ready", "LibvirtNotReady", said.message.clone()),
             None if before.capacity.is_none() => Fact::no(

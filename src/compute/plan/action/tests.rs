@@ -50,7 +50,7 @@ fn observed<'a>(server: &'a Server, guest: &'a Guest) -> Observed<'a> {
 fn standing(decision: Decision) -> (ActionState, String) {
     match decision {
         Decision::Watch(standing) => (standing.state, standing.message),
-        other => panic!("{other:?}"),
+        other @ Decision::Hand(_) => panic!("{other:?}"),
     }
 }
 
