@@ -5,7 +5,9 @@
 //! only after it was read as a UUID.
 
 use std::{
-    fs, io,
+    collections::BTreeSet,
+    fs,
+    io::{self, Read},
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     process::Stdio,
@@ -16,12 +18,21 @@ use tokio::{process::Command, time::timeout};
 
 use crate::api::{image::DiskFormat, value::Size};
 
+use super::{
+    driver::DomainId,
+    plan::image_format::{self, HEAD_BYTES},
+};
+
 /// QEMU runs as a user of its own and must reach its disks, but need not see what other guests there are.
 const FOLDER_MODE: u32 = 0o711;
 /// libvirt gives a disk to QEMU's user when the guest starts. Until then it is nobody's business.
 const DISK_MODE: u32 = 0o600;
 /// Making an overlay writes a few hundred KiB. The time is for a disk that is very busy.
 const QEMU_IMG_TIMEOUT: Duration = Duration::from_mins(1);
+/// How often a guest of one UID can be set aside: only who makes it anew by hand comes to the second time.
+const NAMES_MAX: u32 = 1000;
+/// The name of a root disk in its folder.
+const ROOT_DISK: &str = "root.qcow2";
 /// How much of what `qemu-img` says goes into an error.
 const STDERR_BYTES_MAX: usize = 1024;
 
@@ -61,26 +72,6 @@ pub enum DiskError {
     },
 }
 
-/// Whether something had to be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Created {
-    /// It is new.
-    Made,
-    /// It was there and is untouched.
-    AlreadyThere,
-}
-
-/// What there is of a guest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Existing {
-    /// Its folder.
-    pub folder: bool,
-    /// Its root disk.
-    pub root_disk: bool,
-    /// Its seed disk.
-    pub seed: bool,
-}
-
 /// All guests' folders.
 #[derive(Clone, Debug)]
 pub struct Disks {
@@ -109,13 +100,13 @@ impl Disks {
     }
 
     /// Moves a guest's folder to `<state>/lost+found`, from where an administrator can take or delete it. There may
-    /// be none.
+    /// be none. What lies there under the same name already stays as it is.
     pub async fn set_aside(&self, uid: &str) -> Result<(), DiskError> {
         let from = self.guest(uid)?.path;
-        let lost = self.folder.with_file_name("lost+found");
-        let to = lost.join(uid);
+        let lost = self.lost();
         let moved = async {
             tokio::fs::create_dir_all(&lost).await?;
+            let to = free_name(&lost, uid)?;
             tokio::fs::rename(&from, &to).await
         };
         match moved.await {
@@ -124,6 +115,35 @@ impl Disks {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The files that root disks stand on, of guests and of what was set aside, but for `known` guests.
+    pub fn bases(&self, known: &BTreeSet<String>) -> Result<Vec<PathBuf>, DiskError> {
+        let mut bases = Vec::new();
+        for folder in [self.folder.clone(), self.lost()] {
+            let failed = |error| failure("list", &folder, error);
+            let entries = match fs::read_dir(&folder) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                entries => entries.map_err(failed)?,
+            };
+            for entry in entries {
+                let entry = entry.map_err(failed)?;
+                let is_known = entry
+                    .file_name()
+                    .to_str()
+                    .is_some_and(|name| known.contains(name));
+                if is_known && folder == self.folder {
+                    continue;
+                }
+                let disk = entry.path().join(ROOT_DISK);
+                bases.extend(base(&disk).map_err(|error| failure("read", &disk, error))?);
+            }
+        }
+        Ok(bases)
+    }
+
+    fn lost(&self) -> PathBuf {
+        self.folder.with_file_name("lost+found")
     }
 
     /// The UIDs of all guests that have a folder, in order. What else lies there is left out.
@@ -157,7 +177,7 @@ impl GuestFolder {
 
     /// Where the root disk is, or would be. Its format is qcow2.
     pub fn root_disk(&self) -> PathBuf {
-        self.path.join("root.qcow2")
+        self.path.join(ROOT_DISK)
     }
 
     /// Where the seed disk is, or would be. Its format is raw.
@@ -165,17 +185,14 @@ impl GuestFolder {
         self.path.join("seed.img")
     }
 
-    /// What there is.
-    pub fn exists(&self) -> Result<Existing, DiskError> {
-        let exists = |path: &Path| {
-            path.try_exists()
-                .map_err(|error| failure("look for", path, error))
-        };
-        Ok(Existing {
-            folder: exists(&self.path)?,
-            root_disk: exists(&self.root_disk())?,
-            seed: exists(&self.seed())?,
-        })
+    /// Whether the root disk is there. That it cannot be told is an error, never an answer.
+    pub fn has_root_disk(&self) -> Result<bool, DiskError> {
+        exists(&self.root_disk())
+    }
+
+    /// Whether the seed disk is there.
+    pub fn has_seed(&self) -> Result<bool, DiskError> {
+        exists(&self.seed())
     }
 
     /// Makes the folder, open to passing through. Other things of the guest may be put there too.
@@ -199,10 +216,10 @@ impl GuestFolder {
         base: &Path,
         base_format: DiskFormat,
         size: Size,
-    ) -> Result<Created, DiskError> {
+    ) -> Result<(), DiskError> {
         let disk = self.root_disk();
-        if self.exists()?.root_disk {
-            return Ok(Created::AlreadyThere);
+        if self.has_root_disk()? {
+            return Ok(());
         }
         self.create()?;
         let unfinished = self.path.join("root.qcow2.new");
@@ -221,8 +238,15 @@ impl GuestFolder {
             .arg(&unfinished)
             .arg(size.as_bytes().to_string());
         run(command, &unfinished).await?;
-        publish(&unfinished, &disk).await?;
-        Ok(Created::Made)
+        publish(&unfinished, &disk).await
+    }
+
+    /// Keeps the text of the domain's definition beside the disk, for whoever has nothing else of it left.
+    pub async fn keep_definition(&self, xml: &str) -> Result<(), DiskError> {
+        let path = self.path.join("domain.xml");
+        tokio::fs::write(&path, xml)
+            .await
+            .map_err(|error| failure("write", &path, error))
     }
 
     /// Removes the folder with everything in it. There may be nothing.
@@ -275,6 +299,11 @@ async fn publish(unfinished: &Path, disk: &Path) -> Result<(), DiskError> {
         .map_err(|error| failure("publish", disk, error))
 }
 
+fn exists(path: &Path) -> Result<bool, DiskError> {
+    path.try_exists()
+        .map_err(|error| failure("look for", path, error))
+}
+
 fn failure(operation: &'static str, path: &Path, source: io::Error) -> DiskError {
     DiskError::Io {
         operation,
@@ -289,11 +318,39 @@ fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
 
 /// Whether this is a UUID as Kubernetes writes it. Other spellings would make two folders of one guest.
 fn is_uid(text: &str) -> bool {
-    text.len() == 36
-        && text.bytes().enumerate().all(|(at, byte)| match at {
-            8 | 13 | 18 | 23 => byte == b'-',
-            _ => byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte),
-        })
+    text.parse::<DomainId>()
+        .is_ok_and(|id| id.to_string() == text)
+}
+
+/// A name in the folder that nothing has yet: `<uid>`, `<uid>.1` and so on.
+fn free_name(folder: &Path, uid: &str) -> io::Result<PathBuf> {
+    let names = (1..NAMES_MAX).map(|number| format!("{uid}.{number}"));
+    for name in std::iter::once(uid.to_owned()).chain(names) {
+        let path = folder.join(name);
+        if !path.try_exists()? {
+            return Ok(path);
+        }
+    }
+    Err(io::Error::from(io::ErrorKind::AlreadyExists))
+}
+
+/// The file that a root disk stands on; none when there is no disk.
+fn base(disk: &Path) -> io::Result<Option<PathBuf>> {
+    let mut head = Vec::new();
+    match fs::File::open(disk) {
+        Ok(file) => file.take(HEAD_BYTES as u64).read_to_end(&mut head)?,
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let name = image_format::backing_file(&head).map_err(io::Error::other)?;
+    Ok(name.map(PathBuf::from))
 }
 
 #[cfg(test)]
@@ -323,10 +380,10 @@ mod tests {
         let base = state.path().join("base");
         qemu_img(&["create", "-f", "qcow2", base.to_str().unwrap(), "1M"]);
         let guest = Disks::new(state.path()).unwrap().guest(UID).unwrap();
-        let created = guest
+        guest
             .create_root_disk(&base, DiskFormat::Qcow2, Size::gib(4))
-            .await;
-        assert_eq!(created.unwrap(), Created::Made);
+            .await
+            .unwrap();
 
         let info = qemu_img(&[
             "info",
@@ -353,10 +410,10 @@ mod tests {
         guest.create().unwrap();
         fs::write(guest.root_disk(), "precious").unwrap();
         let base = state.path().join("no such base");
-        let created = guest
+        guest
             .create_root_disk(&base, DiskFormat::Raw, Size::gib(1))
-            .await;
-        assert_eq!(created.unwrap(), Created::AlreadyThere);
+            .await
+            .unwrap();
         assert_eq!(fs::read(guest.root_disk()).unwrap(), b"precious");
     }
 
@@ -370,7 +427,7 @@ mod tests {
             .await
             .unwrap_err();
         assert!(error.to_string().contains("no such base"), "{error}");
-        assert!(!guest.exists().unwrap().root_disk);
+        assert!(!guest.has_root_disk().unwrap());
     }
 
     #[tokio::test]
@@ -383,17 +440,67 @@ mod tests {
         fs::create_dir(state.path().join("guests/lost+found")).unwrap();
         fs::write(state.path().join("guests").join(UID.replace('4', "5")), "").unwrap();
         assert_eq!(disks.list().unwrap(), [UID]);
-        let existing = Existing {
-            folder: true,
-            root_disk: false,
-            seed: true,
-        };
-        assert_eq!(guest.exists().unwrap(), existing);
+        assert!(guest.has_seed().unwrap() && !guest.has_root_disk().unwrap());
 
         guest.remove().await.unwrap();
         guest.remove().await.unwrap();
-        assert_eq!(guest.exists().unwrap(), Existing::default());
+        assert!(!guest.path().exists());
         assert_eq!(disks.list().unwrap(), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn what_is_set_aside_harms_nothing_that_lies_there() {
+        let state = tempfile::tempdir().unwrap();
+        let disks = Disks::new(state.path()).unwrap();
+        let lost = state.path().join("lost+found");
+        for content in ["first", "second", "third"] {
+            let guest = disks.guest(UID).unwrap();
+            guest.create().unwrap();
+            fs::write(guest.root_disk(), content).unwrap();
+            disks.set_aside(UID).await.unwrap();
+            assert!(!guest.path().exists());
+        }
+        disks.set_aside(UID).await.unwrap();
+        for (name, content) in [("", "first"), (".1", "second"), (".2", "third")] {
+            let disk = lost.join(format!("{UID}{name}")).join(ROOT_DISK);
+            assert_eq!(fs::read_to_string(disk).unwrap(), content);
+        }
+        assert_eq!(fs::read_dir(lost).unwrap().count(), 3);
+    }
+
+    #[tokio::test]
+    async fn the_images_of_guests_that_nobody_knows_are_found() {
+        let state = tempfile::tempdir().unwrap();
+        let disks = Disks::new(state.path()).unwrap();
+        let others = UID.replace('4', "5");
+        for (uid, base) in [(UID, "one"), (&others, "two")] {
+            let base = state.path().join(base);
+            qemu_img(&["create", "-f", "qcow2", base.to_str().unwrap(), "1M"]);
+            let guest = disks.guest(uid).unwrap();
+            let made = guest.create_root_disk(&base, DiskFormat::Qcow2, Size::gib(1));
+            made.await.unwrap();
+        }
+        let (one, two) = (state.path().join("one"), state.path().join("two"));
+        let none = BTreeSet::new();
+        disks.set_aside(UID).await.unwrap();
+        let mut bases = disks.bases(&none).unwrap();
+        bases.sort();
+        assert_eq!(bases, [one.clone(), two]);
+        // What was set aside is nobody's, whoever has its name now.
+        let known = BTreeSet::from([UID.to_owned(), others]);
+        assert_eq!(disks.bases(&known).unwrap(), [one]);
+        let torn = disks.guest(UID).unwrap();
+        torn.create().unwrap();
+        fs::write(torn.root_disk(), "torn").unwrap();
+        assert!(disks.bases(&none).is_err());
+    }
+
+    #[test]
+    fn a_disk_that_cannot_be_looked_for_is_not_absent() {
+        let state = tempfile::tempdir().unwrap();
+        let guest = Disks::new(state.path()).unwrap().guest(UID).unwrap();
+        fs::write(guest.path(), "in the way").unwrap();
+        assert!(guest.has_root_disk().is_err() && guest.has_seed().is_err());
     }
 
     #[test]

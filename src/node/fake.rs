@@ -14,7 +14,7 @@ use tokio::sync::broadcast;
 use super::{
     driver::{
         DomainEvent, DomainId, DomainInfo, DomainState, Driver, DriverError, DriverEvent, Events,
-        Failure, Operation, PauseReason, StopReason, Subject,
+        Failure, Leftovers, Operation, PauseReason, StopReason, Subject,
     },
     plan::{capabilities::HostFacts, domain::Mark},
 };
@@ -35,6 +35,7 @@ struct State {
     calls: Vec<(Operation, Subject)>,
     failures: Vec<(Operation, Failure)>,
     unreachable: bool,
+    kept: Vec<DomainId>,
 }
 
 #[derive(Clone)]
@@ -104,10 +105,21 @@ impl Fake {
         self.happened(id, DomainEvent::Stopped(reason));
     }
 
+    /// The domain stands still by itself.
+    pub fn stand_still(&self, id: DomainId, reason: PauseReason) {
+        self.change(id, |domain| domain.info.state = DomainState::Paused(reason));
+        self.happened(id, DomainEvent::Paused(reason));
+    }
+
     /// What the domain's definition is.
     pub fn xml(&self, id: DomainId) -> Option<String> {
         let state = self.state();
         state.domains.get(&id).map(|domain| domain.xml.clone())
+    }
+
+    /// The domains whose UEFI variables and TPM state outlived them.
+    pub fn kept(&self) -> Vec<DomainId> {
+        self.state().kept.clone()
     }
 
     /// Every call so far, failed ones included.
@@ -280,7 +292,7 @@ impl Driver for Fake {
         Ok(())
     }
 
-    async fn undefine(&self, id: DomainId) -> Result<(), DriverError> {
+    async fn undefine(&self, id: DomainId, leftovers: Leftovers) -> Result<(), DriverError> {
         let mut active = false;
         self.verb_if_there(Operation::Undefine, id, |domain| {
             active = domain.info.state.is_active();
@@ -290,7 +302,11 @@ impl Driver for Fake {
             let subject = Subject::Domain(id);
             return Err(error(Operation::Undefine, subject, Failure::Retry, "on"));
         }
-        if self.state().domains.remove(&id).is_some() {
+        let removed = self.state().domains.remove(&id);
+        if removed.is_some() && leftovers == Leftovers::Keep {
+            self.state().kept.push(id);
+        }
+        if removed.is_some() {
             self.happened(id, DomainEvent::Undefined);
         }
         Ok(())

@@ -12,6 +12,7 @@ pub mod disks;
 pub mod driver;
 #[cfg(test)]
 pub mod fake;
+mod files;
 pub mod images;
 #[cfg(feature = "libvirt")]
 pub mod libvirt;

@@ -4,14 +4,13 @@
 //! and its content must never be logged.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use super::{
     disks::{self, GuestFolder},
+    files,
     plan::seed::{self, Documents},
 };
 
@@ -38,20 +37,11 @@ pub enum SeedError {
     },
 }
 
-/// Whether the disk changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// It is new, or holds other documents than before.
-    Written,
-    /// It held these documents already.
-    Unchanged,
-}
-
 /// Makes the guest's seed disk hold exactly these documents.
 ///
 /// Guarantees: the disk appears whole or not at all; an equal one is left alone; a running guest keeps the one that it
 /// was started with.
-pub async fn write(folder: &GuestFolder, documents: &Documents) -> Result<Change, SeedError> {
+pub async fn write(folder: &GuestFolder, documents: &Documents) -> Result<(), SeedError> {
     let disk = seed::disk(documents).map_err(SeedError::Make)?;
     folder.create().map_err(SeedError::Folder)?;
     let path = folder.seed();
@@ -63,29 +53,13 @@ pub async fn write(folder: &GuestFolder, documents: &Documents) -> Result<Change
         .map_err(|source| SeedError::Write { path, source })
 }
 
-fn replace(path: &Path, disk: &[u8]) -> io::Result<Change> {
+fn replace(path: &Path, disk: &[u8]) -> io::Result<()> {
     match fs::read(path) {
-        Ok(present) if present == disk => return Ok(Change::Unchanged),
+        Ok(present) if present == disk => return Ok(()),
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let unfinished = path.with_extension("img.new");
-    // What a crash left there may have an owner or a mode that a truncated file would keep.
-    match fs::remove_file(&unfinished) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(SEED_MODE)
-        .open(&unfinished)?;
-    file.write_all(disk)?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)?;
-    path.parent()
-        .map_or(Ok(()), |folder| File::open(folder)?.sync_all())?;
-    Ok(Change::Written)
+    files::replace(path, disk, SEED_MODE)
 }
 
 #[cfg(test)]
@@ -113,15 +87,12 @@ mod tests {
         fs::create_dir_all(guest.path()).unwrap();
         fs::write(guest.path().join("seed.img.new"), "left by a crash").unwrap();
 
-        let written = write(&guest, &documents("one")).await.unwrap();
-        assert_eq!(written, Change::Written);
+        write(&guest, &documents("one")).await.unwrap();
         let first = fs::metadata(guest.seed()).unwrap();
         assert_eq!(first.mode() & 0o7777, 0o600);
-        let again = write(&guest, &documents("one")).await.unwrap();
-        assert_eq!(again, Change::Unchanged);
+        write(&guest, &documents("one")).await.unwrap();
         assert_eq!(fs::metadata(guest.seed()).unwrap().ino(), first.ino());
-        let other = write(&guest, &documents("two")).await.unwrap();
-        assert_eq!(other, Change::Written);
+        write(&guest, &documents("two")).await.unwrap();
         assert_eq!(
             fs::read(guest.seed()).unwrap(),
             seed::disk(&documents("two")).unwrap()
@@ -138,6 +109,6 @@ mod tests {
             .unwrap();
         let refused = write(&guest, &documents(&"x".repeat(2 << 20))).await;
         assert!(matches!(refused, Err(SeedError::Make(_))), "{refused:?}");
-        assert!(!guest.exists().unwrap().folder);
+        assert!(!guest.path().exists());
     }
 }

@@ -17,16 +17,19 @@ use crate::{
     cluster::{
         Result,
         controller::{Reconciler, SLOW_RESYNC},
-        read, telemetry,
+        read,
+        request::Failure,
+        telemetry,
         writer::Claim,
     },
     node::{
-        disks::GuestFolder,
+        disks::{DiskError, GuestFolder},
         driver::{DomainId, Driver},
         images::Presence,
         plan::{
-            action::{self, ActionPlan},
-            decide::{self, Decision, Files, Observed, Sight, Step, Waiting},
+            action::{self, ActionPlan, Outcome},
+            capabilities::HostFacts,
+            decide::{self, Decision, Files, Found, Observed, Papers, Sight, Step, Waiting},
             domain::{DomainLayout, Mark, domain},
             image_format::file_size_limit,
             report::{self, Progress},
@@ -35,7 +38,10 @@ use crate::{
     },
 };
 
-use super::{Context, steps};
+use super::{Context, host, steps};
+
+#[cfg(test)]
+mod tests;
 
 /// How soon to ask a hypervisor again that did not answer: it is usually announced sooner.
 const AFTER_SILENCE: Duration = Duration::from_secs(2);
@@ -48,10 +54,12 @@ pub(super) struct Work {
     pub guest: Arc<Guest>,
     pub id: DomainId,
     pub folder: GuestFolder,
-    pub mark: Mark,
-    pub xml: String,
-    pub image: Option<Presence>,
+    pub files: Files,
     pub documents: Option<Documents>,
+    /// Its definition with its mark, or why there is none.
+    pub definition: std::result::Result<(Mark, String), String>,
+    /// Why the hypervisor does not say what the host is, while it does not.
+    pub silence: Option<String>,
 }
 
 impl<D: Driver> Reconciler for GuestController<D> {
@@ -69,7 +77,7 @@ impl<D: Driver> Reconciler for GuestController<D> {
             ctx.memory.at_rest(&uid);
         }
         let Some(work) = prepare(ctx, guest).await? else {
-            return Ok(Action::requeue(AFTER_SILENCE));
+            return Ok(Action::await_change());
         };
         let observed = gather(ctx, &work).await;
         let decision = decide::decide(&work.guest, &observed, Timestamp::now());
@@ -79,6 +87,9 @@ impl<D: Driver> Reconciler for GuestController<D> {
             .tried(&uid, generation, progress.failure.is_some());
         if progress.done.contains(&Step::AskShutdown) {
             ctx.memory.asked(&uid, Timestamp::now());
+        }
+        if progress.done.contains(&Step::Revive) {
+            ctx.memory.revived(&uid, Timestamp::now());
         }
         if progress.done.contains(&Step::Release) {
             ctx.memory.forget(&uid);
@@ -97,28 +108,77 @@ impl<D: Driver> Reconciler for GuestController<D> {
     }
 }
 
-/// Everything about the guest that does not depend on the hypervisor; `None` while that cannot be known, or when the
-/// object is not one that the operator would write.
+/// Everything about the guest that does not depend on its domain; `None` of an object that the operator would not write.
 async fn prepare<D: Driver>(ctx: &Context<D>, guest: Arc<Guest>) -> Result<Option<Work>> {
     let uid = guest.name_any();
-    let Some(facts) = ctx.host.facts(&ctx.driver).await else {
-        return Ok(None);
-    };
     let (Ok(id), Ok(folder)) = (uid.parse(), ctx.disks.guest(&uid)) else {
-        tracing::error!(guest = uid, "a guest whose name is no UUID is left alone");
+        tracing::error!(guest = uid, "a Guest whose name is no UUID is left alone");
         return Ok(None);
     };
-    let existing = folder.exists().unwrap_or_default();
+    if guest.spec.server.uid != uid {
+        tracing::error!(
+            guest = uid,
+            "a Guest whose name is not the UID of its server is left alone"
+        );
+        return Ok(None);
+    }
+    let (root_disk, seed) = (found(folder.has_root_disk()), found(folder.has_seed()));
     let content = &guest.spec.root_disk.image;
+    // A disk that is there needs its base all the same: somebody may have emptied the cache.
+    let needed = root_disk == Found::No || !ctx.images.path(content).is_file();
     let limit = file_size_limit(content.format, guest.spec.root_disk.size);
     let leaving = guest.spec.retired;
-    let image = (!existing.root_disk && !leaving).then(|| ctx.images.ensure(content, limit));
-    let documents = if existing.seed || leaving {
-        None
+    let image = (needed && !leaving).then(|| ctx.images.ensure(content, limit));
+    let waits = image
+        .as_ref()
+        .is_some_and(|presence| !matches!(presence, Presence::Ready { .. }));
+    let (papers, documents) = if seed == Found::Yes || leaving || waits {
+        (Papers::Unneeded, None)
     } else {
         documents(ctx, &guest).await?
     };
+    let hypervisor = host::serves(ctx).await?;
+    let facts = ctx.host.facts(&ctx.driver).await;
+    let definition = facts
+        .as_ref()
+        .map_err(Clone::clone)
+        .and_then(|facts| define(ctx, &guest, &folder, hypervisor, facts));
+    Ok(Some(Work {
+        id,
+        definition,
+        silence: facts.err(),
+        files: Files {
+            path: folder.root_disk(),
+            root_disk,
+            seed,
+            image,
+            documents: papers,
+        },
+        folder,
+        documents,
+        guest,
+    }))
+}
+
+fn found(looked: std::result::Result<bool, DiskError>) -> Found {
+    match looked {
+        Ok(true) => Found::Yes,
+        Ok(false) => Found::No,
+        Err(error) => Found::Unknown(telemetry::chain(&error)),
+    }
+}
+
+/// The mark and the text of the guest's definition, or why there is none.
+fn define<D: Driver>(
+    ctx: &Context<D>,
+    guest: &Guest,
+    folder: &GuestFolder,
+    hypervisor: String,
+    facts: &HostFacts,
+) -> std::result::Result<(Mark, String), String> {
+    let content = &guest.spec.root_disk.image;
     let layout = DomainLayout {
+        hypervisor,
         virt_type: facts.virt_type,
         architecture: facts.host.architecture.clone(),
         root_overlay: folder.root_disk(),
@@ -128,54 +188,50 @@ async fn prepare<D: Driver>(ctx: &Context<D>, guest: Arc<Guest>) -> Result<Optio
         console_log: folder.path().join("console.log"),
     };
     let domain = domain(&guest.spec, &layout);
-    let (mark, xml) = match domain.mark().and_then(|mark| Ok((mark, domain.to_xml()?))) {
-        Ok(written) => written,
-        Err(error) => {
-            tracing::error!(
-                guest = uid,
-                error = telemetry::chain(&error),
-                "the domain cannot be written as XML"
-            );
-            return Ok(None);
-        }
-    };
-    Ok(Some(Work {
-        guest,
-        id,
-        folder,
-        mark,
-        xml,
-        image,
-        documents,
-    }))
+    domain
+        .mark()
+        .and_then(|mark| Ok((mark, domain.to_xml()?)))
+        .map_err(|error| telemetry::chain(&error))
 }
 
 /// The seed's documents, from the Secret beside the guest.
-async fn documents<D: Driver>(ctx: &Context<D>, guest: &Guest) -> Result<Option<Documents>> {
+async fn documents<D: Driver>(
+    ctx: &Context<D>,
+    guest: &Guest,
+) -> Result<(Papers, Option<Documents>)> {
     let name = &guest.spec.seed_secret;
-    let secret: Option<Secret> = read(&ctx.client(), Some(&ctx.namespace), name).await?;
+    let secret: Option<Secret> = match read(&ctx.client(), Some(&ctx.namespace), name).await {
+        Ok(secret) => secret,
+        Err(error) if error.failure() == Failure::Refused => {
+            tracing::warn!(error = telemetry::chain(&error), "a seed cannot be read");
+            return Ok((Papers::Forbidden, None));
+        }
+        Err(error) => return Err(error),
+    };
     let Some(mut data) = secret.and_then(|secret| secret.data) else {
-        return Ok(None);
+        return Ok((Papers::Absent, None));
     };
     let mut take = |key| data.remove(key).map(|bytes| bytes.0);
-    Ok(Some(Documents {
+    let documents = Documents {
         user_data: take(SEED_USER_DATA).unwrap_or_default(),
         meta_data: take(SEED_META_DATA).unwrap_or_default(),
         network_config: None,
-    }))
+    };
+    Ok((Papers::There, Some(documents)))
 }
 
 async fn gather<D: Driver>(ctx: &Context<D>, work: &Work) -> Observed {
-    let existing = work.folder.exists().unwrap_or_default();
+    let domain = match &work.silence {
+        Some(why) => Sight::Unknown(why.clone()),
+        None => sight(ctx, work.id).await,
+    };
+    let definition = work.definition.as_ref();
     Observed {
-        domain: sight(ctx, work.id).await,
-        wanted: work.mark.clone(),
-        files: Files {
-            root_disk: existing.root_disk,
-            seed: existing.seed,
-            image: work.image.clone(),
-            documents: work.documents.as_ref().map(|_| true),
-        },
+        domain,
+        wanted: definition
+            .map(|(mark, _)| mark.clone())
+            .map_err(Clone::clone),
+        files: work.files.clone(),
         recent: ctx.memory.of(&work.guest.name_any()),
     }
 }
@@ -220,7 +276,18 @@ async fn say<D: Driver>(
         .action
         .as_ref()
         .map(|plan| action::record(&work.guest, plan, failure, now));
-    let status = report::report(&work.guest, decision, progress, after, record, now);
+    if let Some(outcome) = record.as_ref().and_then(Outcome::of) {
+        ctx.memory.concluded(&work.guest.name_any(), outcome);
+    }
+    let status = report::report(
+        &work.guest,
+        &work.files,
+        decision,
+        progress,
+        after,
+        record,
+        now,
+    );
     if progress.done.contains(&Step::Restart) {
         ctx.metrics.restarts.inc();
     }

@@ -3,8 +3,11 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use kube::Api;
-use tokio::sync::{RwLock, mpsc, watch};
+use kube::{Api, ResourceExt};
+use tokio::{
+    sync::{Mutex, RwLock, mpsc, watch},
+    time::Instant,
+};
 use tracing::{info, warn};
 
 use crate::{
@@ -30,17 +33,42 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How soon a report that failed is tried again.
 const AFTER_FAILURE: Duration = Duration::from_secs(3);
 
+/// For so long everybody is told the same of a hypervisor that did not answer.
+const SILENCE: Duration = Duration::from_secs(1);
+
 /// What the hypervisor said of the host last.
 #[derive(Default)]
-pub struct Host(RwLock<Option<Arc<HostFacts>>>);
+pub struct Host {
+    facts: RwLock<Option<Arc<HostFacts>>>,
+    /// Who asks for a guest holds it, so that one asks for all; with the last failure.
+    asking: Mutex<Option<(Instant, String)>>,
+    /// The UID of the `Hypervisor` that the agent serves, once it was read.
+    serves: Mutex<Option<String>>,
+}
 
 impl Host {
-    /// What the host is. Asks the hypervisor once and remembers; `None` while it does not answer.
-    pub async fn facts<D: Driver>(&self, driver: &D) -> Option<Arc<HostFacts>> {
-        if let Some(facts) = &*self.0.read().await {
-            return Some(Arc::clone(facts));
+    /// What the host is. Asks the hypervisor once and remembers; why it does not say, while it does not.
+    pub async fn facts<D: Driver>(
+        &self,
+        driver: &D,
+    ) -> std::result::Result<Arc<HostFacts>, String> {
+        if let Some(facts) = &*self.facts.read().await {
+            return Ok(Arc::clone(facts));
         }
-        self.ask(driver).await.ok()
+        let mut failed = self.asking.lock().await;
+        // Somebody else may have asked meanwhile.
+        if let Some(facts) = &*self.facts.read().await {
+            return Ok(Arc::clone(facts));
+        }
+        if let Some((_, why)) = failed.as_ref().filter(|(at, _)| at.elapsed() < SILENCE) {
+            return Err(why.clone());
+        }
+        let asked = self.ask(driver).await;
+        *failed = asked
+            .as_ref()
+            .err()
+            .map(|why| (Instant::now(), why.clone()));
+        asked
     }
 
     async fn ask<D: Driver>(&self, driver: &D) -> std::result::Result<Arc<HostFacts>, String> {
@@ -49,9 +77,35 @@ impl Host {
             .await
             .map(Arc::new)
             .map_err(|error| telemetry::chain(&error))?;
-        *self.0.write().await = Some(Arc::clone(&facts));
+        *self.facts.write().await = Some(Arc::clone(&facts));
         Ok(facts)
     }
+}
+
+/// The UID of the `Hypervisor` that the agent serves. Reads it once and remembers.
+pub async fn serves<D: Driver>(ctx: &Context<D>) -> Result<String> {
+    let mut known = ctx.host.serves.lock().await;
+    if let Some(uid) = &*known {
+        return Ok(uid.clone());
+    }
+    let uid = read_uid(ctx).await?;
+    *known = Some(uid.clone());
+    Ok(uid)
+}
+
+/// The same, read anew: the cluster may have been replaced under a running agent.
+pub async fn serves_now<D: Driver>(ctx: &Context<D>) -> Result<String> {
+    let uid = read_uid(ctx).await?;
+    *ctx.host.serves.lock().await = Some(uid.clone());
+    Ok(uid)
+}
+
+/// Only the name is read: one that a newer operator wrote may not be readable.
+async fn read_uid<D: Driver>(ctx: &Context<D>) -> Result<String> {
+    let api = Api::<Hypervisor>::all(ctx.client());
+    let subject = format!("Hypervisor {}", ctx.node);
+    let found = in_time("read", subject, api.get_metadata(&ctx.node)).await?;
+    Ok(found.uid().unwrap_or_default())
 }
 
 /// Reports at the start, whenever `news` says that something changed, and now and then, until `stop` says true.

@@ -4,7 +4,7 @@
 //! Nothing here may be needed for a correct decision after a restart of the agent.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -13,8 +13,11 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::node::{
-    driver::{DomainEvent, StopReason},
-    plan::{action::Recent, decide},
+    driver::DomainEvent,
+    plan::{
+        action::{Outcome, Recent},
+        decide,
+    },
 };
 
 /// How long a guest is left alone after a step failed: so long at first, twice as long after each further failure.
@@ -59,15 +62,17 @@ impl Memory {
             trouble: _,
         } = memory.entry(uid.to_owned()).or_default();
         match what {
-            DomainEvent::Started => *started_at = Some(now),
-            DomainEvent::Stopped(why) => {
+            DomainEvent::Started => {
+                *started_at = Some(now);
+                recent.asked_at = None;
+            }
+            DomainEvent::Stopped(_) => {
                 let ran = started_at.take().map(|since| now.duration_since(since));
                 let ran = ran.and_then(|ran| Duration::try_from(ran).ok());
-                // A start that failed makes the event that it ended, and none that it began.
-                let quick = why == StopReason::Failed || ran.is_some_and(decide::is_quick);
+                // A start that failed makes no event at all: a failed step has its own pause.
+                let quick = ran.is_some_and(decide::is_quick);
                 recent.failures = if quick { recent.failures + 1 } else { 0 };
                 recent.ended_at = Some(now);
-                recent.asked_at = None;
             }
             DomainEvent::Rebooted
             | DomainEvent::Defined
@@ -87,6 +92,15 @@ impl Memory {
             .or_default()
             .recent
             .asked_at = Some(now);
+    }
+
+    /// Takes note that the guest was let go on after its storage had failed.
+    pub fn revived(&self, uid: &str, now: Timestamp) {
+        self.locked()
+            .entry(uid.to_owned())
+            .or_default()
+            .recent
+            .revived_at = Some(now);
     }
 
     /// Takes note that the guest is not meant to run: that it ends is no failure.
@@ -130,6 +144,20 @@ impl Memory {
             .or_default()
             .recent
             .acting = Some(action.to_owned());
+    }
+
+    /// Takes note of how an action ended: should that not come on record, it is not done again.
+    pub fn concluded(&self, uid: &str, outcome: Outcome) {
+        self.locked()
+            .entry(uid.to_owned())
+            .or_default()
+            .recent
+            .outcome = Some(outcome);
+    }
+
+    /// Forgets everybody else: guests that were removed by force say no farewell.
+    pub fn keep(&self, known: &BTreeSet<String>) {
+        self.locked().retain(|uid, _| known.contains(uid));
     }
 
     /// Forgets a guest that is gone.

@@ -16,6 +16,8 @@ pub mod heartbeat;
 pub mod host;
 pub mod memory;
 pub mod run;
+#[cfg(test)]
+mod stage;
 pub mod steps;
 pub mod sweep;
 

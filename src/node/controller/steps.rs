@@ -4,11 +4,11 @@ use crate::{
     cluster::telemetry,
     node::{
         disks::DiskError,
-        driver::{Driver, DriverError, Failure},
+        driver::{Driver, DriverError, Failure, Leftovers},
         images::Presence,
         plan::{
             decide::Step,
-            report::{Progress, StepFailure},
+            report::{Part, Progress, StepFailure},
         },
         seed::{self, SeedError},
     },
@@ -34,6 +34,16 @@ enum StepError {
     NotReady(&'static str),
 }
 
+impl StepError {
+    fn part(&self) -> Part {
+        match self {
+            Self::Driver(_) => Part::Hypervisor,
+            Self::Disk(_) | Self::Seed(_) | Self::NotReady(_) => Part::Disk,
+            Self::Cluster(_) => Part::Cluster,
+        }
+    }
+}
+
 /// Does the steps in their order and stops at the first that fails.
 pub(super) async fn act<D: Driver>(ctx: &Context<D>, work: &Work, steps: &[Step]) -> Progress {
     let mut progress = Progress::default();
@@ -52,6 +62,7 @@ pub(super) async fn act<D: Driver>(ctx: &Context<D>, work: &Work, steps: &[Step]
                 );
                 progress.failure = Some(StepFailure {
                     step: *step,
+                    part: error.part(),
                     hopeless,
                     message,
                 });
@@ -72,20 +83,32 @@ async fn take<D: Driver>(ctx: &Context<D>, work: &Work, step: Step) -> Result<()
                 .documents
                 .as_ref()
                 .ok_or(StepError::NotReady("write the seed"))?;
-            work.folder.create()?;
             seed::write(&work.folder, documents).await?;
         }
-        Step::Define => driver.define(id, &work.xml).await?,
+        Step::Define => {
+            let definition = work.definition.as_ref();
+            let Ok((_, xml)) = definition else {
+                return Err(StepError::NotReady("define the domain"));
+            };
+            driver.define(id, xml).await?;
+            // Nobody needs it today, and a guest must not wait for it.
+            if let Err(error) = work.folder.keep_definition(xml).await {
+                tracing::warn!(
+                    error = telemetry::chain(&error),
+                    "the definition is not kept beside the disk"
+                );
+            }
+        }
         Step::Start | Step::Restart => driver.start(id).await?,
         Step::AskShutdown => driver.ask_shutdown(id).await?,
         Step::Destroy => driver.destroy(id).await?,
         Step::Pause => driver.pause(id).await?,
-        Step::Resume => driver.resume(id).await?,
+        Step::Resume | Step::Revive => driver.resume(id).await?,
         Step::Suspend => driver.suspend_to_disk(id).await?,
         Step::Reset => driver.reset(id).await?,
         Step::Nmi => driver.nmi(id).await?,
         Step::DiscardSaved => driver.discard_saved(id).await?,
-        Step::Undefine => driver.undefine(id).await?,
+        Step::Undefine => driver.undefine(id, Leftovers::Remove).await?,
         Step::RemoveFiles => work.folder.remove().await?,
         Step::Release => release(ctx, &work.guest).await?,
     }
@@ -93,11 +116,10 @@ async fn take<D: Driver>(ctx: &Context<D>, work: &Work, step: Step) -> Result<()
 }
 
 async fn make_disk(work: &Work) -> Result<(), StepError> {
-    let Some(Presence::Ready { path, .. }) = &work.image else {
+    let Some(Presence::Ready { path, .. }) = &work.files.image else {
         return Err(StepError::NotReady("make the root disk"));
     };
     let disk = &work.guest.spec.root_disk;
-    work.folder.create()?;
     work.folder
         .create_root_disk(path, disk.image.format, disk.size)
         .await?;

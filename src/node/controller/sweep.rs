@@ -1,17 +1,20 @@
 //! Ends what nobody wants any more: domains with our mark, and folders, for which there is no `Guest`.
 //!
 //! A guest's finalizer makes this rare: an object was removed by force. Nothing is ended at first sight, and disks
-//! are moved aside rather than deleted, because the one who removed the object may have been wrong. And nothing at all
-//! is ended for a cluster that is not the one that the guests came from: one that was made anew knows no guest, and
-//! must not end those that run.
+//! are moved aside rather than deleted, because the one who removed the object may have been wrong. Just before, the
+//! API server is asked: that this agent knows of no `Guest` does not mean that there is none, for one that a newer
+//! operator wrote may not be readable here. And nothing at all is ended for a cluster that is not the one that the
+//! guests came from: one that was made anew knows no guest, and must not end those that run.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    io,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use kube::ResourceExt;
+use kube::{Api, ResourceExt};
 use tokio::{
     sync::watch,
     time::{self, Instant},
@@ -19,12 +22,20 @@ use tokio::{
 use tracing::{error, warn};
 
 use crate::{
-    api::hypervisor::Hypervisor,
-    cluster::{read, telemetry},
-    node::driver::{DomainInfo, Driver},
+    api::guest::Guest,
+    cluster::{Result, request::in_time, telemetry},
+    node::{
+        driver::{DomainInfo, Driver, Leftovers},
+        files,
+        images::ImageCache,
+        plan::orphans::orphans,
+    },
 };
 
-use super::Context;
+use super::{Context, host};
+
+#[cfg(test)]
+mod tests;
 
 /// How often to look.
 const EVERY: Duration = Duration::from_secs(10);
@@ -38,93 +49,204 @@ const IMAGES_BYTES_MAX: u64 = 64 << 30;
 /// Where the agent keeps the UID of the `Hypervisor` that it serves, in its state folder.
 const ALLEGIANCE: &str = "hypervisor-uid";
 
+/// It is no secret.
+const ALLEGIANCE_MODE: u32 = 0o644;
+
+/// What is known from one sweep to the next.
+#[derive(Default)]
+struct Notes {
+    /// What nobody stands for, and since when.
+    unwanted: HashMap<String, Instant>,
+    /// Whether it is on disk which cluster the guests come from.
+    sworn: bool,
+    /// Whether it was said that this is another cluster.
+    warned: bool,
+    /// Whether the last sweep could not see what there is.
+    blind: bool,
+}
+
 /// Sweeps until `stop` says true.
 pub async fn keep_sweeping<D: Driver>(ctx: Arc<Context<D>>, mut stop: watch::Receiver<bool>) {
     let mut ticks = time::interval(EVERY);
-    let mut unwanted = HashMap::new();
-    let mut ours = None;
+    let mut notes = Notes::default();
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
-        if ours.is_none() {
-            ours = allegiance(&ctx).await;
-        }
-        match ours {
-            Some(true) => sweep(&ctx, &mut unwanted).await,
-            Some(false) => return,
-            None => {}
-        }
+        sweep(&ctx, &mut notes).await;
     }
 }
 
-/// Whether the cluster is the one that this node's guests came from; `None` while that cannot be told.
-async fn allegiance<D: Driver>(ctx: &Context<D>) -> Option<bool> {
-    let hypervisor: Hypervisor = read(&ctx.client(), None, &ctx.node).await.ok()??;
-    let uid = hypervisor.uid()?;
-    let path = ctx.state_dir.join(ALLEGIANCE);
-    match tokio::fs::read_to_string(&path).await {
-        Ok(known) if known.trim() == uid => Some(true),
-        Ok(known) => {
-            error!(
-                known = known.trim(), uid, path = %path.display(),
-                "this node served another Hypervisor object before: domains and disks that no Guest stands for are left \
-                 alone; delete the file and restart the agent to have them ended"
-            );
-            Some(false)
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            tokio::fs::write(&path, &uid).await.ok()?;
-            Some(true)
-        }
-        Err(_) => None,
-    }
-}
-
-async fn sweep<D: Driver>(ctx: &Context<D>, unwanted: &mut HashMap<String, Instant>) {
+async fn sweep<D: Driver>(ctx: &Context<D>, notes: &mut Notes) {
     let guests = ctx.guests.all();
     ctx.metrics
         .guests
         .set(i64::try_from(guests.len()).unwrap_or(i64::MAX));
-    let wanted: HashSet<String> = guests.iter().map(|guest| guest.name_any()).collect();
+    let wanted: BTreeSet<String> = guests.iter().map(|guest| guest.name_any()).collect();
+    ctx.memory.keep(&wanted);
+    let Some(seen) = look(ctx, notes, &wanted).await else {
+        return;
+    };
+    if !notes.sworn {
+        notes.sworn = serves_the_same(ctx, notes).await.is_some();
+    }
+    if let Ok(hypervisor) = host::serves(ctx).await {
+        let orphans = orphans(seen.domains, seen.folders, &wanted, &hypervisor);
+        notes.unwanted.retain(|uid, _| orphans.contains_key(uid));
+        ctx.metrics
+            .orphans
+            .set(i64::try_from(orphans.len()).unwrap_or(i64::MAX));
+        end_what_is_due(ctx, notes, orphans).await;
+    }
+    // An overlay without its base is lost, whether it has a Guest, an unreadable one, or lies in lost+found.
     let images = guests
         .iter()
         .map(|guest| guest.spec.root_disk.image.sha256.clone())
-        .collect();
-    // Who cannot say what there is, ends nothing.
-    let (Ok(domains), Ok(folders)) = (ctx.driver.list().await, ctx.disks.list()) else {
-        return;
-    };
-    let orphans: HashMap<String, Option<&DomainInfo>> = folders
-        .into_iter()
-        .map(|uid| (uid, None))
         .chain(
-            domains
+            seen.bases
                 .iter()
-                .map(|domain| (domain.id.to_string(), Some(domain))),
+                .filter_map(|path| ImageCache::digest(path)),
         )
-        .filter(|(uid, _)| !wanted.contains(uid))
         .collect();
-    unwanted.retain(|uid, _| orphans.contains_key(uid));
-    ctx.metrics
-        .orphans
-        .set(i64::try_from(orphans.len()).unwrap_or(i64::MAX));
-    for (uid, domain) in orphans {
-        let since = *unwanted.entry(uid.clone()).or_insert_with(Instant::now);
-        if since.elapsed() >= GRACE {
-            end(ctx, &uid, domain).await;
-        }
-    }
-    // Folders of orphans keep their images: an overlay without its base is lost.
-    if unwanted.is_empty()
-        && let Err(error) = ctx.images.retain(&images, IMAGES_BYTES_MAX).await
-    {
+    if let Err(error) = ctx.images.retain(&images, IMAGES_BYTES_MAX).await {
         warn!(
             error = telemetry::chain(&error),
             "unused images could not be removed"
         );
     }
+}
+
+/// What there is on this node.
+struct Seen {
+    domains: Vec<DomainInfo>,
+    folders: Vec<String>,
+    /// What disks stand on whose guests are not known.
+    bases: Vec<PathBuf>,
+}
+
+/// Who cannot say what there is ends nothing and removes nothing, and says so once.
+async fn look<D: Driver>(
+    ctx: &Context<D>,
+    notes: &mut Notes,
+    known: &BTreeSet<String>,
+) -> Option<Seen> {
+    let domains = ctx.driver.list().await;
+    let seen = match (domains, ctx.disks.list(), ctx.disks.bases(known)) {
+        (Ok(domains), Ok(folders), Ok(bases)) => Ok(Seen {
+            domains,
+            folders,
+            bases,
+        }),
+        (Err(error), _, _) => Err(telemetry::chain(&error)),
+        (_, Err(error), _) | (_, _, Err(error)) => Err(telemetry::chain(&error)),
+    };
+    if let (Err(error), false) = (&seen, notes.blind) {
+        warn!(
+            error,
+            "what is on this node cannot be told: nothing that is unwanted is ended, and no image is removed, until it can"
+        );
+    }
+    notes.blind = seen.is_err();
+    seen.ok()
+}
+
+/// Ends the orphans that have been unwanted for long enough.
+async fn end_what_is_due<D: Driver>(
+    ctx: &Context<D>,
+    notes: &mut Notes,
+    orphans: BTreeMap<String, Option<DomainInfo>>,
+) {
+    let mut due = Vec::new();
+    for (uid, domain) in orphans {
+        let since = *notes
+            .unwanted
+            .entry(uid.clone())
+            .or_insert_with(Instant::now);
+        if since.elapsed() >= GRACE {
+            due.push((uid, domain));
+        }
+    }
+    // Read anew: the cluster may have been replaced under a running agent.
+    if due.is_empty() || serves_the_same(ctx, notes).await != Some(true) {
+        return;
+    }
+    for (uid, domain) in due {
+        match is_gone(ctx, &uid).await {
+            Ok(true) => end(ctx, &uid, domain.as_ref()).await,
+            Ok(false) => {
+                warn!(
+                    guest = uid,
+                    "there is a Guest that this agent does not know or cannot read: its domain and disk are left alone; \
+                     is the agent older than the operator?"
+                );
+                // The next question waits as long as the first did.
+                notes.unwanted.insert(uid, Instant::now());
+            }
+            Err(error) => {
+                warn!(
+                    guest = uid,
+                    error = telemetry::chain(&error),
+                    "whether a Guest stands for this domain or folder cannot be told: it is left alone"
+                );
+            }
+        }
+    }
+}
+
+/// Whether the API server says for certain that there is no such `Guest`. Only its name is read, because one that a
+/// newer operator wrote may not be readable. That the whole kind is not served is no answer.
+async fn is_gone<D: Driver>(ctx: &Context<D>, uid: &str) -> Result<bool> {
+    let guests = Api::<Guest>::namespaced(ctx.client(), &ctx.namespace);
+    let subject = format!("Guest {}/{uid}", ctx.namespace);
+    let ask = async {
+        match guests.get_metadata(uid).await {
+            Ok(_) => Ok(false),
+            Err(kube::Error::Api(status)) if status.reason == "NotFound" => Ok(true),
+            Err(error) => Err(error),
+        }
+    };
+    in_time("look for", subject, ask).await
+}
+
+/// Whether the cluster is the one that this node's guests came from; `None` while that cannot be told.
+async fn serves_the_same<D: Driver>(ctx: &Context<D>, notes: &mut Notes) -> Option<bool> {
+    let uid = host::serves_now(ctx).await.ok()?;
+    let path = ctx.state_dir.join(ALLEGIANCE);
+    match tokio::fs::read_to_string(&path).await {
+        Ok(known) if known.trim() == uid => {
+            notes.warned = false;
+            Some(true)
+        }
+        Ok(known) => {
+            if !notes.warned {
+                error!(
+                    known = known.trim(), uid, path = %path.display(),
+                    "this node served another Hypervisor object before: what no Guest stands for is left alone; end what \
+                     is left of the old cluster's domains with virsh, then delete the file to have disks moved to \
+                     lost+found"
+                );
+            }
+            notes.warned = true;
+            Some(false)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match swear(path, uid).await {
+            Ok(()) => Some(true),
+            Err(error) => {
+                warn!(%error, "which Hypervisor this node serves cannot be noted: nothing is ended until it can");
+                None
+            }
+        },
+        Err(_) => None,
+    }
+}
+
+async fn swear(path: PathBuf, uid: String) -> io::Result<()> {
+    let write = move || files::replace(Path::new(&path), uid.as_bytes(), ALLEGIANCE_MODE);
+    tokio::task::spawn_blocking(write)
+        .await
+        .map_err(io::Error::other)
+        .flatten()
 }
 
 async fn end<D: Driver>(ctx: &Context<D>, uid: &str, domain: Option<&DomainInfo>) {
@@ -135,7 +257,8 @@ async fn end<D: Driver>(ctx: &Context<D>, uid: &str, domain: Option<&DomainInfo>
     if let Some(domain) = domain {
         let ended = async {
             ctx.driver.destroy(domain.id).await?;
-            ctx.driver.undefine(domain.id).await
+            // With its disk in lost+found, the guest can be brought back: what it wrote elsewhere must stay, too.
+            ctx.driver.undefine(domain.id, Leftovers::Keep).await
         };
         if let Err(failure) = ended.await {
             error!(

@@ -78,6 +78,15 @@ pub struct DomainInfo {
 }
 
 impl DomainInfo {
+    /// Whether the agent of this `Hypervisor` made the domain, and not that of another cluster's.
+    pub fn was_made_for(&self, hypervisor: &str) -> bool {
+        let marks = [&self.mark, &self.running_mark];
+        marks
+            .into_iter()
+            .flatten()
+            .any(|mark| mark.hypervisor.as_deref() == Some(hypervisor))
+    }
+
     /// Whether the domain is ours to touch.
     pub fn is_ours(&self) -> bool {
         self.mark.is_some() || self.running_mark.is_some()

@@ -24,6 +24,16 @@ pub use self::{
     failure::{DriverError, Failure, Observer, Operation, Outcome, Subject},
 };
 
+/// What becomes of what a guest has written outside its disks, UEFI variables and the state of its TPM: without them a
+/// disk that is encrypted by help of the TPM is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leftovers {
+    /// They go.
+    Remove,
+    /// They stay, and are found again by whoever defines the domain anew.
+    Keep,
+}
+
 /// A hypervisor, as the agent's controller sees it.
 pub trait Driver: Send + Sync + 'static {
     /// Every domain that carries our mark, whatever its state. Domains of others are not in it.
@@ -42,9 +52,13 @@ pub trait Driver: Send + Sync + 'static {
         xml: &str,
     ) -> impl Future<Output = Result<(), DriverError>> + Send;
 
-    /// Removes the definition and everything the hypervisor keeps beside it: saved memory, UEFI variables, TPM
-    /// state, what it knows of snapshots and checkpoints. Disks stay. A domain that is not off is refused.
-    fn undefine(&self, id: DomainId) -> impl Future<Output = Result<(), DriverError>> + Send;
+    /// Removes the definition and what the hypervisor keeps beside it: saved memory, what it knows of snapshots and
+    /// checkpoints, and the guest's `leftovers` unless they are kept. Disks stay. A domain that is not off is refused.
+    fn undefine(
+        &self,
+        id: DomainId,
+        leftovers: Leftovers,
+    ) -> impl Future<Output = Result<(), DriverError>> + Send;
 
     /// Starts the domain, from its saved memory if it has some.
     fn start(&self, id: DomainId) -> impl Future<Output = Result<(), DriverError>> + Send;

@@ -3,7 +3,7 @@
 //! The server and what it sends are not trusted: everything is bounded in size and time, and nothing is believed
 //! before the digest is right. Messages must never show credentials that an address contains.
 
-use std::{fmt::Write as _, sync::atomic::Ordering, time::Instant};
+use std::{sync::atomic::Ordering, time::Instant};
 
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 use sha2::{Digest, Sha256 as Hasher};
@@ -22,7 +22,10 @@ use super::{
 };
 use crate::{
     api::guest::ImageContent,
-    node::plan::image_format::{self, HEAD_BYTES},
+    node::plan::{
+        hex::hex,
+        image_format::{self, HEAD_BYTES},
+    },
 };
 
 /// Each write to the file is a trip to another thread.
@@ -295,12 +298,4 @@ fn verify(image: &ImageContent, url: &str, received: Received) -> Result<Downloa
 
 fn is_http(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https")
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -236,6 +236,11 @@ impl ImageCache {
         self.shared.store.path(&Key::of(image))
     }
 
+    /// The digest of the image that a file of the cache is, by its name.
+    pub fn digest(path: &Path) -> Option<Sha256> {
+        store::parse_name(path.file_name()?.to_str()?).map(|key| key.sha256)
+    }
+
     /// The digests of images whose presence changes from now on; mere progress at most once in
     /// [`Limits::progress_interval`] for each image. A receiver that lags must look at every image.
     pub fn changes(&self) -> broadcast::Receiver<Sha256> {

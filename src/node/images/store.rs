@@ -164,7 +164,7 @@ fn file_name(key: &Key) -> String {
     format!("{}.{}", key.sha256, key.format.as_qemu())
 }
 
-fn parse_name(name: &str) -> Option<Key> {
+pub(super) fn parse_name(name: &str) -> Option<Key> {
     let (digest, format) = name.split_once('.')?;
     let format = [DiskFormat::Qcow2, DiskFormat::Raw]
         .into_iter()

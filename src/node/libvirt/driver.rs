@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::node::{
-    driver::{DomainId, DomainInfo, Driver, DriverError, Events, Operation, Subject},
+    driver::{DomainId, DomainInfo, Driver, DriverError, Events, Leftovers, Operation, Subject},
     plan::capabilities::HostFacts,
 };
 
@@ -103,9 +103,9 @@ impl Driver for Libvirt {
         .await
     }
 
-    async fn undefine(&self, id: DomainId) -> Result<(), DriverError> {
+    async fn undefine(&self, id: DomainId, leftovers: Leftovers) -> Result<(), DriverError> {
         self.act(Operation::Undefine, id, move |link| {
-            verbs::undefine(link, id)
+            verbs::undefine(link, id, leftovers)
         })
         .await
     }

@@ -8,18 +8,16 @@ use virt::{domain::Domain, error::ErrorNumber};
 use virt_sys as sys;
 
 use crate::node::{
-    driver::{DomainId, DomainInfo, DomainState, PauseReason},
+    driver::{DomainId, DomainInfo, DomainState, Leftovers, PauseReason},
     plan::domain::{MARK_NAMESPACE, Mark},
 };
 
 use super::{error::CallError, link::Link, nmi, words};
 
-/// Everything that libvirt keeps beside a definition.
-const UNDEFINE_ALL: sys::virDomainUndefineFlagsValues = sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+/// What libvirt keeps beside a definition and the guest can do without.
+const UNDEFINE: sys::virDomainUndefineFlagsValues = sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
     | sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-    | sys::VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
-    | sys::VIR_DOMAIN_UNDEFINE_NVRAM
-    | sys::VIR_DOMAIN_UNDEFINE_TPM;
+    | sys::VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA;
 
 /// How often a domain that changes while it is looked at is looked at again.
 const LOOKS_MAX: u32 = 3;
@@ -58,7 +56,7 @@ pub(super) fn define(link: &Link, id: DomainId, xml: &str) -> Result<(), CallErr
     Ok(())
 }
 
-pub(super) fn undefine(link: &Link, id: DomainId) -> Result<(), CallError> {
+pub(super) fn undefine(link: &Link, id: DomainId, leftovers: Leftovers) -> Result<(), CallError> {
     let Some(domain) = ours(link, id)? else {
         return Ok(());
     };
@@ -67,7 +65,11 @@ pub(super) fn undefine(link: &Link, id: DomainId) -> Result<(), CallError> {
     if state.is_active() {
         return Err(wrong(state, "off"));
     }
-    match domain.undefine_flags(UNDEFINE_ALL) {
+    let flags = match leftovers {
+        Leftovers::Remove => sys::VIR_DOMAIN_UNDEFINE_NVRAM | sys::VIR_DOMAIN_UNDEFINE_TPM,
+        Leftovers::Keep => sys::VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | sys::VIR_DOMAIN_UNDEFINE_KEEP_TPM,
+    };
+    match domain.undefine_flags(UNDEFINE | flags) {
         Ok(()) => Ok(()),
         Err(_) if lookup(link, id)?.is_none() => Ok(()),
         Err(error) => Err(error.into()),

@@ -27,10 +27,36 @@ pub struct Recent {
     pub failures: u32,
     /// When it last ended.
     pub ended_at: Option<Timestamp>,
-    /// When its power button was last pressed, if it has not ended since.
+    /// When its power button was last pressed, if it has not been started since.
     pub asked_at: Option<Timestamp>,
+    /// When it was last let go on after its storage had failed.
+    pub revived_at: Option<Timestamp>,
     /// The action that this process has begun.
     pub acting: Option<String>,
+    /// How the last action ended, which may not be on record yet.
+    pub outcome: Option<Outcome>,
+}
+
+/// How an action ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Its id.
+    pub id: String,
+    /// Whether it was done.
+    pub done: bool,
+    /// How it ended, in words.
+    pub message: String,
+}
+
+impl Outcome {
+    /// What the record tells; `None` of an action that goes on.
+    pub fn of(record: &ActionRecord) -> Option<Self> {
+        record.state.is_final().then(|| Self {
+            id: record.id.clone(),
+            done: record.state == ActionState::Succeeded,
+            message: record.message.clone().unwrap_or_default(),
+        })
+    }
 }
 
 /// What becomes of an action.
@@ -44,14 +70,7 @@ pub enum ActionPlan {
         verb: Verb,
     },
     /// Do the steps, then write down how it ended.
-    Conclude {
-        /// Its id.
-        id: String,
-        /// Whether it was done.
-        done: bool,
-        /// How it ended.
-        message: String,
-    },
+    Conclude(Outcome),
 }
 
 /// What to do about the guest's action; `None` when there is none, or it has ended.
@@ -102,7 +121,8 @@ fn begin(guest: &Guest, action: &GuestAction, domain: Option<&DomainInfo>) -> De
     }
 }
 
-/// An action that is on record as begun: only a soft reboot takes longer than one run.
+/// An action that is on record as begun. Only a soft reboot takes longer than one run: the record of any other, or its
+/// last write, was not finished.
 fn go_on(
     guest: &Guest,
     action: &GuestAction,
@@ -111,9 +131,20 @@ fn go_on(
     recent: &Recent,
     now: Timestamp,
 ) -> Decision {
+    let known = recent.outcome.as_ref();
+    if let Some(outcome) = known.filter(|outcome| outcome.id == action.id) {
+        return ended(outcome.clone());
+    }
     if recent.acting.as_deref() != Some(&action.id) {
         let message = "the node's agent was restarted in the middle of it: whether it took effect is not known";
         return conclude(action, false, message);
+    }
+    match action.verb {
+        Verb::SoftReboot => {}
+        Verb::HardReboot | Verb::Reset | Verb::Nmi => {
+            let message = "the node's agent was interrupted in the middle of it: whether it took effect is not known";
+            return conclude(action, false, message);
+        }
     }
     if !domain.is_some_and(|domain| domain.state.is_active()) {
         let steps = vec![Step::Define, Step::Start];
@@ -141,13 +172,16 @@ fn go_on(
 }
 
 fn conclude(action: &GuestAction, done: bool, message: impl Into<String>) -> Decision {
-    let plan = ActionPlan::Conclude {
+    ended(Outcome {
         id: action.id.clone(),
         done,
         message: message.into(),
-    };
+    })
+}
+
+fn ended(outcome: Outcome) -> Decision {
     Decision {
-        action: Some(plan),
+        action: Some(ActionPlan::Conclude(outcome)),
         again: Some(Duration::ZERO),
         ..wait(Waiting::Nothing)
     }
@@ -165,7 +199,7 @@ pub fn record(
     now: Timestamp,
 ) -> ActionRecord {
     let time = || Some(Time(whole_seconds(now)));
-    let (ActionPlan::Begin { id, .. } | ActionPlan::Conclude { id, .. }) = plan;
+    let (ActionPlan::Begin { id, .. } | ActionPlan::Conclude(Outcome { id, .. })) = plan;
     let before = guest
         .status
         .as_ref()
@@ -185,7 +219,7 @@ pub fn record(
     };
     match (plan, failure) {
         (_, Some(failure)) => ended(false, failure),
-        (ActionPlan::Conclude { done, message, .. }, None) => ended(*done, message.clone()),
+        (ActionPlan::Conclude(outcome), None) => ended(outcome.done, outcome.message.clone()),
         (ActionPlan::Begin { verb, .. }, None) => match verb {
             Verb::SoftReboot => ActionRecord {
                 message: Some("the guest was asked to power off".to_owned()),
@@ -277,7 +311,7 @@ mod tests {
         assert!(plan.steps.is_empty());
         assert!(matches!(
             plan.action,
-            Some(ActionPlan::Conclude { done: false, .. })
+            Some(ActionPlan::Conclude(Outcome { done: false, .. }))
         ));
     }
 
@@ -293,7 +327,7 @@ mod tests {
         assert!(plan.steps.is_empty());
         assert!(matches!(
             plan.action,
-            Some(ActionPlan::Conclude { done: false, .. })
+            Some(ActionPlan::Conclude(Outcome { done: false, .. }))
         ));
     }
 
@@ -304,7 +338,7 @@ mod tests {
         assert_eq!(plan.steps, [Step::Define, Step::Start]);
         assert!(matches!(
             plan.action,
-            Some(ActionPlan::Conclude { done: true, .. })
+            Some(ActionPlan::Conclude(Outcome { done: true, .. }))
         ));
     }
 
@@ -318,12 +352,50 @@ mod tests {
     }
 
     #[test]
+    fn only_a_soft_reboot_is_gone_on_with() {
+        for verb in [Verb::HardReboot, Verb::Reset, Verb::Nmi] {
+            let mut guest = begun_at(0);
+            guest = guest.told_to(verb);
+            for state in [
+                DomainState::Running,
+                DomainState::Shutoff(StopReason::Shutdown),
+            ] {
+                let plan = plan(&guest, Some(&domain(state)), &ours(), at(99)).unwrap();
+                assert_eq!(plan.steps, [], "{verb:?}");
+                let Some(ActionPlan::Conclude(outcome)) = plan.action else {
+                    panic!("{verb:?} is not concluded");
+                };
+                assert!(!outcome.done && outcome.message.contains("not known"));
+            }
+        }
+    }
+
+    #[test]
+    fn an_outcome_that_could_not_be_written_down_is_written_again_and_nothing_is_done_again() {
+        for verb in [Verb::SoftReboot, Verb::HardReboot, Verb::Reset, Verb::Nmi] {
+            let outcome = Outcome {
+                id: "action-1".to_owned(),
+                done: true,
+                message: "it was done".to_owned(),
+            };
+            let recent = Recent {
+                outcome: Some(outcome.clone()),
+                ..ours()
+            };
+            let runs = domain(DomainState::Running);
+            let plan = plan(&begun_at(0).told_to(verb), Some(&runs), &recent, at(99)).unwrap();
+            assert_eq!(plan.steps, [], "{verb:?}");
+            assert_eq!(plan.action, Some(ActionPlan::Conclude(outcome)), "{verb:?}");
+        }
+    }
+
+    #[test]
     fn an_action_on_record_as_ended_is_left_alone() {
-        let done = ActionPlan::Conclude {
+        let done = ActionPlan::Conclude(Outcome {
             id: "action-1".to_owned(),
             done: true,
             message: String::new(),
-        };
+        });
         let record = record(&begun_at(0), &done, None, at(5));
         assert_eq!(
             (record.state, record.started_at.clone()),

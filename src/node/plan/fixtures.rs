@@ -22,7 +22,7 @@ use crate::{
 
 use super::{
     action::Recent,
-    decide::{Files, Observed, Sight},
+    decide::{Files, Found, Observed, Papers, Sight},
     domain::Mark,
 };
 
@@ -34,9 +34,13 @@ pub fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_000_000 + second).unwrap()
 }
 
+/// The UID of the node's `Hypervisor`.
+pub const HYPERVISOR: &str = "7c0f1a52-9d0e-4c5e-8f5b-3a1d2e4b6c70";
+
 /// The mark of a domain that is as it should be.
 pub fn mark() -> Mark {
     Mark {
+        hypervisor: Some(HYPERVISOR.to_owned()),
         epoch: 1,
         digest: "current".to_owned(),
     }
@@ -98,6 +102,13 @@ impl Guest {
     #[must_use]
     pub fn was(mut self, power: PowerState) -> Self {
         self.status.get_or_insert_default().power = Some(power);
+        self
+    }
+
+    /// Has been started before.
+    #[must_use]
+    pub fn has_run(mut self) -> Self {
+        self.status.get_or_insert_default().started_at = Some(Time(at(-1000)));
         self
     }
 
@@ -164,12 +175,13 @@ pub fn sees(state: DomainState) -> Observed {
 pub fn built() -> Observed {
     Observed {
         domain: Sight::Absent,
-        wanted: mark(),
+        wanted: Ok(mark()),
         files: Files {
-            root_disk: true,
-            seed: true,
+            path: "/guests/it/root.qcow2".into(),
+            root_disk: Found::Yes,
+            seed: Found::Yes,
             image: None,
-            documents: None,
+            documents: Papers::Unneeded,
         },
         recent: Recent::default(),
     }
@@ -179,10 +191,11 @@ pub fn built() -> Observed {
 pub fn bare(image: Presence) -> Observed {
     Observed {
         files: Files {
-            root_disk: false,
-            seed: false,
+            root_disk: Found::No,
+            seed: Found::No,
             image: Some(image),
-            documents: Some(true),
+            documents: Papers::There,
+            ..built().files
         },
         ..built()
     }

@@ -7,8 +7,10 @@ pub mod capabilities;
 pub mod decide;
 pub mod domain;
 #[cfg(test)]
-mod fixtures;
+pub(super) mod fixtures;
+pub mod hex;
 pub mod host;
 pub mod image_format;
+pub mod orphans;
 pub mod report;
 pub mod seed;

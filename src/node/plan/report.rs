@@ -15,7 +15,10 @@ use crate::{
     },
 };
 
-use super::decide::{Decision, Sight, Step, Waiting};
+use super::decide::{self, Decision, Files, Found, Sight, Step, Waiting};
+
+#[cfg(test)]
+mod tests;
 
 /// How far the steps came.
 #[derive(Clone, Debug, Default)]
@@ -31,10 +34,33 @@ pub struct Progress {
 pub struct StepFailure {
     /// Which one.
     pub step: Step,
-    /// Whether trying again may help.
+    /// Who failed.
+    pub part: Part,
+    /// Whether trying again will not help.
     pub hopeless: bool,
     /// What happened, with all its causes.
     pub message: String,
+}
+
+/// Who can fail at a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// libvirt, or QEMU below it.
+    Hypervisor,
+    /// The file system, or what makes disks.
+    Disk,
+    /// The API server.
+    Cluster,
+}
+
+impl Part {
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Hypervisor => "HypervisorFailed",
+            Self::Disk => "DiskFailed",
+            Self::Cluster => "ClusterFailed",
+        }
+    }
 }
 
 /// The guest's whole status.
@@ -42,6 +68,7 @@ pub struct StepFailure {
 /// Guarantee: equal input makes an equal status, whatever the time; what did not change keeps its time.
 pub fn report(
     guest: &Guest,
+    files: &Files,
     decision: &Decision,
     progress: &Progress,
     after: &Sight,
@@ -50,19 +77,19 @@ pub fn report(
 ) -> GuestStatus {
     let before = guest.status.clone().unwrap_or_default();
     let did = |step| progress.done.contains(&step);
-    let power = power(after, &before);
+    let power = power(decision, after, &before);
     let started = did(Step::Start) || did(Step::Restart);
-    let stopping =
-        matches!(decision.waiting, Waiting::PowerOff) && power != Some(PowerState::Stopped);
+    let stopping = matches!(power, Some(PowerState::Running | PowerState::Paused));
     let time = || Some(Time(whole_seconds(now)));
-    let facts = facts(guest, decision, progress, after, power);
+    let facts = facts(guest, files, decision, progress, after, power);
     GuestStatus {
         power,
         started_at: if started { time() } else { before.started_at },
-        stopping_since: if stopping {
-            before.stopping_since.or_else(time)
-        } else {
-            None
+        stopping_since: match (&decision.waiting, guest.spec.power) {
+            (Waiting::PowerOff, _) if stopping => before.stopping_since.or_else(time),
+            // Whatever it waits for meanwhile, its grace goes on.
+            (_, PowerState::Stopped) if stopping => before.stopping_since,
+            (_, _) => None,
         },
         restarts: Some(before.restarts.unwrap_or(0) + i64::from(did(Step::Restart))),
         action: action.or(before.action),
@@ -72,11 +99,14 @@ pub fn report(
 }
 
 /// What the guest does. While the hypervisor cannot say, what it said last counts: the guest most likely does that.
-fn power(after: &Sight, before: &GuestStatus) -> Option<PowerState> {
+/// One that was let go on after its storage failed counts as still until it has proved itself, so that a full disk does
+/// not make it seem to run again every few seconds.
+fn power(decision: &Decision, after: &Sight, before: &GuestStatus) -> Option<PowerState> {
     match after {
         Sight::Unknown(_) => before.power,
         Sight::Absent => None,
         Sight::Present(domain) => Some(match domain.state {
+            DomainState::Running if decision.waiting == Waiting::Storage => PowerState::Paused,
             DomainState::Running | DomainState::ShuttingDown => PowerState::Running,
             DomainState::Paused(_) => PowerState::Paused,
             DomainState::Shutoff(_) if domain.has_managed_save => PowerState::Suspended,
@@ -88,28 +118,31 @@ fn power(after: &Sight, before: &GuestStatus) -> Option<PowerState> {
 /// Every condition of a guest, always.
 fn facts(
     guest: &Guest,
+    files: &Files,
     decision: &Decision,
     progress: &Progress,
     after: &Sight,
     power: Option<PowerState>,
 ) -> Vec<Fact> {
-    let storage = storage(guest, decision, progress);
+    let storage = storage(guest, files, decision, progress);
     let running = running(decision, progress, after, power);
-    let stalled = stalled(&storage, decision, progress);
-    let ready = ready(
-        guest,
-        decision,
-        progress,
-        power,
-        &storage,
-        &running,
-        stalled.as_ref(),
+    let stalled = stalled(&storage, decision, progress, after);
+    let trouble = stalled.as_ref().map_or_else(
+        || failed(progress, after),
+        |stalled| {
+            Some(Fact::no(
+                "Ready",
+                stalled.reason.clone(),
+                stalled.message.clone(),
+            ))
+        },
     );
+    let ready = trouble.unwrap_or_else(|| ready(guest, decision, power, &storage, &running));
     let stalled = stalled.unwrap_or_else(|| Fact::no("Stalled", "Progressing", ""));
     vec![ready, storage, running, stalled]
 }
 
-fn storage(guest: &Guest, decision: &Decision, progress: &Progress) -> Fact {
+fn storage(guest: &Guest, files: &Files, decision: &Decision, progress: &Progress) -> Fact {
     let image = &guest.spec.root_disk.image.name;
     let no = |reason: &'static str, message: String| Fact::no("StorageReady", reason, message);
     match (&decision.waiting, &progress.failure) {
@@ -147,7 +180,16 @@ fn storage(guest: &Guest, decision: &Decision, progress: &Progress) -> Fact {
                 guest.spec.seed_secret
             ),
         ),
-        (Waiting::Hypervisor(_) | Waiting::Foreign, _) => known(guest, "StorageReady"),
+        (Waiting::ForbiddenSeed, _) => no(
+            "SeedForbidden",
+            format!(
+                "the agent may not read Secret {}, which holds the seed: are the rights of the node's account as the operator made them?",
+                guest.spec.seed_secret
+            ),
+        ),
+        (Waiting::Hypervisor(_) | Waiting::Foreign | Waiting::Farewell, _) => {
+            known(guest, "StorageReady")
+        }
         (
             Waiting::Nothing
             | Waiting::PowerOff
@@ -155,9 +197,34 @@ fn storage(guest: &Guest, decision: &Decision, progress: &Progress) -> Fact {
             | Waiting::Backoff(_)
             | Waiting::Owner(_)
             | Waiting::Storage
-            | Waiting::Farewell,
+            | Waiting::LostDisk(_)
+            | Waiting::Files(_)
+            | Waiting::Definition(_),
             _,
-        ) => Fact::yes("StorageReady", "Built", "the root disk is there"),
+        ) => disk(guest, files, progress),
+    }
+}
+
+/// Whether the root disk is there.
+fn disk(guest: &Guest, files: &Files, progress: &Progress) -> Fact {
+    let built = || Fact::yes("StorageReady", "Built", "the root disk is there");
+    if progress.done.contains(&Step::MakeDisk) {
+        return built();
+    }
+    match (&files.root_disk, &files.seed) {
+        (Found::Unknown(why), _) | (Found::Yes, Found::Unknown(why)) => {
+            Fact::unknown("StorageReady", "DiskUnknown", why.clone())
+        }
+        (Found::Yes, Found::Yes | Found::No) => built(),
+        (Found::No, _) if decide::has_run(guest) => Fact::no(
+            "StorageReady",
+            "LostDisk",
+            format!(
+                "the root disk {} is gone, although the guest has run: is the node's state folder mounted? An empty one is not made in its place; to accept the loss, delete the server and make it again",
+                files.path.display()
+            ),
+        ),
+        (Found::No, _) => Fact::no("StorageReady", "Building", "there is no root disk yet"),
     }
 }
 
@@ -239,7 +306,12 @@ fn ended(why: StopReason) -> String {
 }
 
 /// Why somebody must act, if somebody must.
-fn stalled(storage: &Fact, decision: &Decision, progress: &Progress) -> Option<Fact> {
+fn stalled(
+    storage: &Fact,
+    decision: &Decision,
+    progress: &Progress,
+    after: &Sight,
+) -> Option<Fact> {
     let yes = |fact: &Fact| {
         Some(Fact::yes(
             "Stalled",
@@ -248,60 +320,72 @@ fn stalled(storage: &Fact, decision: &Decision, progress: &Progress) -> Option<F
         ))
     };
     match (&decision.waiting, &progress.failure) {
-        (Waiting::Image(Presence::Refused { .. }) | Waiting::SmallerImage { .. }, _) => {
-            yes(storage)
+        (
+            Waiting::Image(Presence::Refused { .. })
+            | Waiting::SmallerImage { .. }
+            | Waiting::LostDisk(_)
+            | Waiting::ForbiddenSeed,
+            _,
+        ) => yes(storage),
+        (Waiting::Definition(why), _) => {
+            let message = format!(
+                "the domain cannot be defined: {why}: this is a mistake of the agent; please report it"
+            );
+            Some(Fact::yes("Stalled", "NoDefinition", message))
         }
         (Waiting::Foreign, _) => {
             let message = "a domain that is not Kilonova's has this server's UUID on the node: it is left alone; remove it there";
             Some(Fact::yes("Stalled", "ForeignDomain", message))
         }
-        (
-            _,
-            Some(StepFailure {
-                hopeless: true,
-                message,
-                ..
-            }),
-        ) => Some(Fact::yes("Stalled", "HypervisorFailed", message.clone())),
-        (
-            _,
-            Some(StepFailure {
-                hopeless: false, ..
-            })
-            | None,
-        ) => None,
+        (_, Some(failure)) if failure.hopeless => {
+            let message = explained(failure, after);
+            Some(Fact::yes("Stalled", failure.part.reason(), message))
+        }
+        (_, Some(_) | None) => None,
     }
+}
+
+/// What went wrong, and the way out where there is one that is not plain.
+fn explained(failure: &StepFailure, after: &Sight) -> String {
+    let saved = matches!(after, Sight::Present(domain) if domain.has_managed_save);
+    let message = &failure.message;
+    match failure.step {
+        Step::Start | Step::Restart if saved => format!(
+            "{message}; its saved memory could not be taken up again: to boot without it, set spec.powerState to Stopped, which throws it away, and then to Running"
+        ),
+        _ => message.clone(),
+    }
+}
+
+/// That a step failed and is tried again.
+fn failed(progress: &Progress, after: &Sight) -> Option<Fact> {
+    let failure = progress.failure.as_ref()?;
+    let message = format!("{}; it is tried again", explained(failure, after));
+    Some(Fact::no("Ready", failure.part.reason(), message))
 }
 
 fn ready(
     guest: &Guest,
     decision: &Decision,
-    progress: &Progress,
     power: Option<PowerState>,
     storage: &Fact,
     running: &Fact,
-    stalled: Option<&Fact>,
 ) -> Fact {
     let because = |fact: &Fact| Fact {
         kind: "Ready",
         ..fact.clone()
     };
     let no = |reason: &'static str, message: &str| Fact::no("Ready", reason, message.to_owned());
-    if let Some(stalled) = stalled {
-        return Fact::no("Ready", stalled.reason.clone(), stalled.message.clone());
-    }
-    if let Some(failure) = &progress.failure {
-        return Fact::no(
-            "Ready",
-            "HypervisorFailed",
-            format!("{}; it is tried again", failure.message),
-        );
-    }
     match &decision.waiting {
         Waiting::Hypervisor(why) => Fact::unknown("Ready", "HypervisorSilent", why.clone()),
-        Waiting::Image(_) | Waiting::Seed | Waiting::SmallerImage { .. } | Waiting::Foreign => {
-            because(storage)
-        }
+        Waiting::Image(_)
+        | Waiting::Seed
+        | Waiting::ForbiddenSeed
+        | Waiting::SmallerImage { .. }
+        | Waiting::LostDisk(_)
+        | Waiting::Files(_)
+        | Waiting::Foreign => because(storage),
+        Waiting::Definition(why) => no("NoDefinition", why),
         Waiting::Backoff(_) | Waiting::Owner(_) | Waiting::Storage => because(running),
         Waiting::PowerOff if power == Some(PowerState::Stopped) => {
             Fact::yes("Ready", "AsAsked", "the guest is off")
@@ -329,165 +413,5 @@ fn ready(
             ),
             (_, _) => no("Progressing", "the hypervisor is at it"),
         },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::node::plan::{
-        decide,
-        fixtures::{at, bare, domain, guest, sees},
-    };
-
-    fn told(guest: &Guest, observed: &decide::Observed, after: DomainState) -> GuestStatus {
-        let decision = decide::decide(guest, observed, at(0));
-        let progress = Progress {
-            done: decision.steps.clone(),
-            failure: None,
-        };
-        report(
-            guest,
-            &decision,
-            &progress,
-            &Sight::Present(domain(after)),
-            None,
-            at(0),
-        )
-    }
-
-    fn words(status: &GuestStatus) -> Vec<String> {
-        status
-            .conditions
-            .iter()
-            .map(|c| format!("{} {} {}", c.type_, c.status, c.reason))
-            .collect()
-    }
-
-    #[test]
-    fn a_guest_that_was_started_is_ready_and_says_when() {
-        let status = told(
-            &guest(),
-            &sees(DomainState::Shutoff(StopReason::Unknown)),
-            DomainState::Running,
-        );
-        assert_eq!(
-            words(&status),
-            [
-                "Ready True AsAsked",
-                "StorageReady True Built",
-                "Running True Running",
-                "Stalled False Progressing"
-            ]
-        );
-        assert_eq!(
-            (status.started_at, status.restarts),
-            (Some(Time(at(0))), Some(0))
-        );
-    }
-
-    #[test]
-    fn a_restart_is_counted() {
-        let guest = guest().was(PowerState::Running);
-        let status = told(
-            &guest,
-            &sees(DomainState::Shutoff(StopReason::Crashed)),
-            DomainState::Running,
-        );
-        assert_eq!(status.restarts, Some(1));
-    }
-
-    #[test]
-    fn a_restart_that_failed_is_still_a_restart_the_next_time() {
-        let off = DomainState::Shutoff(StopReason::Failed);
-        let guest = guest().was(PowerState::Running);
-        let decision = decide::decide(
-            &guest,
-            &sees(DomainState::Shutoff(StopReason::Crashed)),
-            at(0),
-        );
-        let failure = StepFailure {
-            step: Step::Restart,
-            hopeless: false,
-            message: "no".to_owned(),
-        };
-        let progress = Progress {
-            done: vec![],
-            failure: Some(failure),
-        };
-        let status = report(&guest, &decision, &progress, &sees(off).domain, None, at(0));
-        let again = decide::decide(&guest.reported(status), &sees(off), at(9));
-        assert_eq!(again.steps, [Step::Restart]);
-    }
-
-    #[test]
-    fn what_somebody_must_mend_is_stalled_with_its_reason() {
-        let refused = Presence::Refused {
-            message: "it has a backing file".to_owned(),
-            retry_after: None,
-        };
-        let guest = guest();
-        let decision = decide::decide(&guest, &bare(refused), at(0));
-        let status = report(
-            &guest,
-            &decision,
-            &Progress::default(),
-            &Sight::Absent,
-            None,
-            at(0),
-        );
-        let stalled = condition::find(&status.conditions, "Stalled").unwrap();
-        assert_eq!(
-            (&*stalled.status, &*stalled.reason),
-            ("True", "ImageRefused")
-        );
-        assert_eq!(stalled.message, "image public/tiny: it has a backing file");
-    }
-
-    #[test]
-    fn equal_facts_make_an_equal_status_whenever_they_are_told() {
-        let running = sees(DomainState::Running);
-        let first = told(&guest(), &running, DomainState::Running);
-        let guest = guest().reported(first.clone());
-        let decision = decide::decide(&guest, &running, at(99));
-        let again = report(
-            &guest,
-            &decision,
-            &Progress::default(),
-            &running.domain,
-            None,
-            at(99),
-        );
-        assert_eq!(again, first);
-    }
-
-    #[test]
-    fn a_silent_hypervisor_leaves_what_was_known_of_the_guest() {
-        let guest = guest().was(PowerState::Running);
-        let silent = decide::Observed {
-            domain: Sight::Unknown("away".to_owned()),
-            ..sees(DomainState::Running)
-        };
-        let decision = decide::decide(&guest, &silent, at(0));
-        let status = report(
-            &guest,
-            &decision,
-            &Progress::default(),
-            &silent.domain,
-            None,
-            at(0),
-        );
-        assert_eq!(status.power, Some(PowerState::Running));
-        assert_eq!(words(&status)[2], "Running Unknown HypervisorSilent");
-    }
-
-    #[test]
-    fn the_time_of_asking_is_kept_until_the_guest_is_off() {
-        let guest = guest().shall(PowerState::Stopped);
-        let asked = told(&guest, &sees(DomainState::Running), DomainState::Running);
-        assert_eq!(asked.stopping_since, Some(Time(at(0))));
-        let guest = guest.reported(asked);
-        let off = DomainState::Shutoff(StopReason::Shutdown);
-        assert_eq!(told(&guest, &sees(off), off).stopping_since, None);
     }
 }

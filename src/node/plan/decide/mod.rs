@@ -10,7 +10,7 @@
 //!
 //! A guest that is deleted but not retired goes on as if nothing had happened: see `GuestSpec::retired`.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use jiff::Timestamp;
 
@@ -25,7 +25,7 @@ use crate::{
 
 use super::action::{self, ActionPlan, Recent};
 
-pub use off::is_quick;
+pub use off::{has_run, is_quick};
 
 mod active;
 mod off;
@@ -43,8 +43,8 @@ const SOON: Duration = Duration::from_secs(1);
 pub struct Observed {
     /// The guest's domain.
     pub domain: Sight,
-    /// The mark that a domain made from the guest now would bear.
-    pub wanted: Mark,
+    /// The mark that a domain made from the guest now would bear, or why none can be made.
+    pub wanted: Result<Mark, String>,
     /// What there is of its files.
     pub files: Files,
     /// What this process remembers of the guest.
@@ -65,14 +65,40 @@ pub enum Sight {
 /// What there is of a guest's files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Files {
+    /// Where the root disk is, or would be.
+    pub path: PathBuf,
     /// Whether the root disk is there.
-    pub root_disk: bool,
+    pub root_disk: Found,
     /// Whether the seed is there.
-    pub seed: bool,
-    /// Where the image stands; absent when nobody needs it, because the root disk is there.
+    pub seed: Found,
+    /// Where the image stands; absent when nobody needs to fetch it.
     pub image: Option<Presence>,
-    /// Whether the seed's documents are there to be written; absent when nobody needs them.
-    pub documents: Option<bool>,
+    /// Whether the seed's documents are there to be written.
+    pub documents: Papers,
+}
+
+/// Whether a file is there. That it is absent and that nothing is known are not the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It is.
+    Yes,
+    /// It certainly is not.
+    No,
+    /// The file system could not say, for this reason.
+    Unknown(String),
+}
+
+/// What there is of a seed's documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Papers {
+    /// Nobody needs them now.
+    Unneeded,
+    /// They were read.
+    There,
+    /// Their Secret is not there yet.
+    Absent,
+    /// Their Secret may not be read.
+    Forbidden,
 }
 
 /// What to do, and what the guest waits for.
@@ -109,6 +135,8 @@ pub enum Step {
     Pause,
     /// Let its processors go on.
     Resume,
+    /// Let its processors go on after its storage had failed.
+    Revive,
     /// Save its memory and end it.
     Suspend,
     /// Press the reset button.
@@ -143,6 +171,14 @@ pub enum Waiting {
     },
     /// Its seed Secret.
     Seed,
+    /// An administrator: the agent may not read its seed Secret.
+    ForbiddenSeed,
+    /// An administrator: the root disk of a guest that has run is gone from here.
+    LostDisk(PathBuf),
+    /// The file system to say what there is.
+    Files(String),
+    /// An agent that can write its definition; this one cannot, for this reason.
+    Definition(String),
     /// The guest to power off.
     PowerOff,
     /// The hypervisor to finish what it is doing.

@@ -18,7 +18,9 @@ use crate::{
     },
 };
 
-use super::{Decision, Files, Observed, SOON, Step, Waiting, act, elapsed, later, wait};
+use super::{
+    Decision, Files, Found, Observed, Papers, SOON, Step, Waiting, act, elapsed, later, wait,
+};
 
 /// How long a guest must have run for its end not to count as another quick failure.
 const STEADY: Duration = Duration::from_secs(5);
@@ -29,6 +31,9 @@ const FORGIVEN: u32 = 3;
 /// The longest wait between two starts of a guest that keeps failing.
 const BACKOFF_MAX: Duration = Duration::from_mins(1);
 
+/// How soon to look again at what an administrator mends and nothing announces.
+const NOT_ANNOUNCED: Duration = Duration::from_secs(10);
+
 /// The domain has no process, or is not there at all.
 pub(super) fn off(
     guest: &Guest,
@@ -36,13 +41,18 @@ pub(super) fn off(
     observed: &Observed,
     now: Timestamp,
 ) -> Decision {
+    let recent = &observed.recent;
     let mut steps = match files(guest, &observed.files) {
         Ok(steps) => steps,
         Err(waiting) => return *waiting,
     };
+    let wanted = match &observed.wanted {
+        Ok(wanted) => wanted,
+        Err(why) => return wait(Waiting::Definition(why.clone())),
+    };
     // Saved memory fits the definition that it was saved under, and no other.
     let saved = domain.is_some_and(|domain| domain.has_managed_save);
-    let current = domain.and_then(|domain| domain.mark.as_ref()) == Some(&observed.wanted);
+    let current = domain.and_then(|domain| domain.mark.as_ref()) == Some(wanted);
     let renew = (!current && !saved).then_some(Step::Define);
     steps.extend(renew);
     match guest.spec.power {
@@ -53,11 +63,14 @@ pub(super) fn off(
         // What is off has no memory that could be saved: it stays off.
         PowerState::Suspended => act(steps),
         PowerState::Paused => {
+            if let Some(presence) = unfit(&observed.files) {
+                return until(steps, presence);
+            }
             steps.extend([Step::Start, Step::Pause]);
             act(steps)
         }
         PowerState::Running => {
-            let start = match ended(guest, domain) {
+            let start = match ended(guest, domain).filter(|why| !asked_for(guest, *why, recent)) {
                 Some(why) if !again(guest.spec.restart_policy, why) => {
                     return Decision {
                         steps,
@@ -67,7 +80,10 @@ pub(super) fn off(
                 Some(_) => Step::Restart,
                 None => Step::Start,
             };
-            begin(start, steps, &observed.recent, now)
+            match unfit(&observed.files) {
+                Some(presence) => until(steps, presence),
+                None => begin(start, steps, recent, now),
+            }
         }
     }
 }
@@ -75,35 +91,76 @@ pub(super) fn off(
 /// What is missing of the guest's files and can be made, or what it waits for.
 fn files(guest: &Guest, files: &Files) -> Result<Vec<Step>, Box<Decision>> {
     let mut steps = Vec::new();
-    if !files.root_disk {
-        match &files.image {
-            Some(Presence::Ready { virtual_size, .. }) => {
-                let (virtual_size, disk) = (Size::bytes(*virtual_size), guest.spec.root_disk.size);
-                if virtual_size > disk {
-                    return Err(Box::new(wait(Waiting::SmallerImage { virtual_size, disk })));
-                }
-                steps.push(Step::MakeDisk);
-            }
-            Some(presence) => return Err(Box::new(until(presence))),
-            None => return Err(Box::new(later(Waiting::Transition, SOON))),
+    match &files.root_disk {
+        Found::Yes => {}
+        Found::Unknown(why) => return Err(Box::new(unknown(why))),
+        // What the guest has written was on it: an empty one would be the loss of it, told to nobody.
+        Found::No if has_run(guest) => {
+            let lost = Waiting::LostDisk(files.path.clone());
+            return Err(Box::new(later(lost, NOT_ANNOUNCED)));
         }
+        Found::No => steps.push(root_disk(guest, files)?),
     }
-    if !files.seed {
-        if files.documents != Some(true) {
-            return Err(Box::new(later(Waiting::Seed, SOON)));
+    match (&files.seed, files.documents) {
+        (Found::Yes, _) => {}
+        (Found::Unknown(why), _) => return Err(Box::new(unknown(why))),
+        (Found::No, Papers::There) => steps.push(Step::WriteSeed),
+        (Found::No, Papers::Forbidden) => {
+            return Err(Box::new(later(Waiting::ForbiddenSeed, NOT_ANNOUNCED)));
         }
-        steps.push(Step::WriteSeed);
+        (Found::No, Papers::Absent) => return Err(Box::new(later(Waiting::Seed, SOON))),
+        (Found::No, Papers::Unneeded) => {
+            let waiting = match unfit(files) {
+                Some(presence) => until(steps, presence),
+                None => later(Waiting::Seed, SOON),
+            };
+            return Err(Box::new(waiting));
+        }
     }
     Ok(steps)
 }
 
-fn until(presence: &Presence) -> Decision {
+fn root_disk(guest: &Guest, files: &Files) -> Result<Step, Box<Decision>> {
+    match &files.image {
+        Some(Presence::Ready { virtual_size, .. }) => {
+            let (virtual_size, disk) = (Size::bytes(*virtual_size), guest.spec.root_disk.size);
+            if virtual_size > disk {
+                return Err(Box::new(wait(Waiting::SmallerImage { virtual_size, disk })));
+            }
+            Ok(Step::MakeDisk)
+        }
+        Some(presence) => Err(Box::new(until(Vec::new(), presence))),
+        None => Err(Box::new(later(Waiting::Transition, SOON))),
+    }
+}
+
+/// Whether the guest was ever started: then there is something on its disk.
+pub fn has_run(guest: &Guest) -> bool {
+    let status = guest.status.as_ref();
+    status.is_some_and(|status| status.started_at.is_some())
+}
+
+fn unknown(why: &str) -> Decision {
+    later(Waiting::Files(why.to_owned()), NOT_ANNOUNCED)
+}
+
+/// Where the image stands, if no guest can stand on it: somebody emptied the cache below a disk that is there.
+fn unfit(files: &Files) -> Option<&Presence> {
+    files
+        .image
+        .as_ref()
+        .filter(|presence| !matches!(presence, Presence::Ready { .. }))
+}
+
+/// Does the steps that need no image, and waits for it.
+fn until(steps: Vec<Step>, presence: &Presence) -> Decision {
     let again = match presence {
         Presence::Failed { retry_after, .. } => Some(*retry_after),
         Presence::Refused { retry_after, .. } => *retry_after,
         Presence::Downloading { .. } | Presence::Ready { .. } => None,
     };
     Decision {
+        steps,
         again,
         ..wait(Waiting::Image(presence.clone()))
     }
@@ -120,6 +177,16 @@ fn ended(guest: &Guest, domain: Option<&DomainInfo>) -> Option<StopReason> {
         DomainState::Shutoff(why) => (why != StopReason::Saved).then_some(why),
         DomainState::Running | DomainState::Paused(_) | DomainState::ShuttingDown => None,
     }
+}
+
+/// Whether it powered off because we had pressed the button, for somebody who has thought better of it since: no restart
+/// policy is meant for that.
+fn asked_for(guest: &Guest, why: StopReason, recent: &Recent) -> bool {
+    let (Some(asked), Some(ended)) = (recent.asked_at, recent.ended_at) else {
+        return false;
+    };
+    let grace = Duration::from_secs(guest.spec.shutdown_grace_seconds.into());
+    why == StopReason::Shutdown && asked <= ended && elapsed(asked, ended) <= grace
 }
 
 /// Whether it was reported as ended, for good or for a pause, and its owner has not asked for anything since.

@@ -245,12 +245,12 @@ fn a_definition_is_renewed_at_the_next_start_only() {
         ..mark()
     };
     let running = Observed {
-        wanted: newer.clone(),
+        wanted: Ok(newer.clone()),
         ..sees(DomainState::Running)
     };
     assert_eq!(steps(&guest(), &running), []);
     let off = Observed {
-        wanted: newer,
+        wanted: Ok(newer),
         ..sees(OFF)
     };
     assert_eq!(steps(&guest(), &off), [Step::Define, Step::Start]);
@@ -259,7 +259,10 @@ fn a_definition_is_renewed_at_the_next_start_only() {
 #[test]
 fn saved_memory_keeps_the_definition_that_it_was_saved_under() {
     let mut observed = sees(DomainState::Shutoff(StopReason::Saved));
-    observed.wanted.digest = "newer".to_owned();
+    observed.wanted = Ok(Mark {
+        digest: "newer".to_owned(),
+        ..mark()
+    });
     if let Sight::Present(domain) = &mut observed.domain {
         domain.has_managed_save = true;
     }
@@ -283,15 +286,155 @@ fn a_saved_guest_that_shall_run_is_no_restart() {
 }
 
 #[test]
-fn a_guest_whose_storage_failed_is_tried_again_and_says_so() {
-    let decision = decide(
-        &guest(),
-        &sees(DomainState::Paused(PauseReason::IoError)),
-        at(0),
+fn a_guest_whose_storage_failed_is_tried_again_every_ten_seconds_and_says_so() {
+    let mut observed = sees(DomainState::Paused(PauseReason::IoError));
+    let table: [(Option<i64>, &[Step], u64); 3] = [
+        (None, &[Step::Revive], 10),
+        (Some(0), &[], 7),
+        (Some(-7), &[Step::Revive], 10),
+    ];
+    for (revived, steps, again) in table {
+        observed.recent.revived_at = revived.map(at);
+        let decision = decide(&guest(), &observed, at(3));
+        assert_eq!(decision.steps, steps, "{revived:?}");
+        assert_eq!(decision.waiting, Waiting::Storage, "{revived:?}");
+        assert_eq!(
+            decision.again,
+            Some(Duration::from_secs(again)),
+            "{revived:?}"
+        );
+    }
+}
+
+#[test]
+fn a_guest_that_was_let_go_on_is_believed_after_a_while() {
+    let mut observed = sees(DomainState::Running);
+    observed.recent.revived_at = Some(at(0));
+    let decision = decide(&guest(), &observed, at(3));
+    assert_eq!(
+        (decision.steps, decision.waiting, decision.again),
+        (vec![], Waiting::Storage, Some(Duration::from_secs(7)))
     );
+    let decision = decide(&guest(), &observed, at(10));
     assert_eq!(
         (decision.steps, decision.waiting),
-        (vec![Step::Resume], Waiting::Storage)
+        (vec![], Waiting::Nothing)
     );
-    assert!(decision.again.is_some());
+}
+
+#[test]
+fn a_guest_whose_storage_failed_powers_off_without_a_hot_loop() {
+    let guest = guest().shall(PowerState::Stopped).stopping_since(at(0));
+    let mut observed = sees(DomainState::Paused(PauseReason::IoError));
+    (observed.recent.revived_at, observed.recent.asked_at) = (Some(at(0)), Some(at(0)));
+    assert_eq!(decide(&guest, &observed, at(1)).steps, []);
+    assert_eq!(
+        decide(&guest, &observed, at(10)).steps,
+        [Step::Revive, Step::AskShutdown]
+    );
+    assert_eq!(decide(&guest, &observed, at(60)).steps, [Step::Destroy]);
+}
+
+#[test]
+fn a_guest_that_never_comes_to_the_end_of_its_power_off_is_cut_off_after_its_grace() {
+    let observed = sees(DomainState::ShuttingDown);
+    let guest = guest().shall(PowerState::Stopped).stopping_since(at(0));
+    let waits = decide(&guest, &observed, at(59));
+    assert_eq!((waits.steps, waits.waiting), (vec![], Waiting::PowerOff));
+    assert_eq!(decide(&guest, &observed, at(60)).steps, [Step::Destroy]);
+    let guest = guest.shall(PowerState::Running);
+    let waits = decide(&guest, &observed, at(60));
+    assert_eq!((waits.steps, waits.waiting), (vec![], Waiting::Transition));
+}
+
+#[test]
+fn a_power_off_that_we_asked_for_is_not_the_guests_own() {
+    // Pressed, ended, and whether it is started whatever its policy.
+    let table = [
+        (None, Some(20), false),
+        (Some(10), Some(20), true),
+        (Some(10), Some(71), false),
+        (Some(30), Some(20), false),
+        (Some(10), None, false),
+    ];
+    let guest = guest()
+        .was(PowerState::Running)
+        .restarts(RestartPolicy::Never);
+    for (asked, ended, started) in table {
+        let recent = Recent {
+            asked_at: asked.map(at),
+            ended_at: ended.map(at),
+            ..Recent::default()
+        };
+        for (state, started) in [(OFF, started), (CRASHED, false)] {
+            let observed = Observed {
+                recent: recent.clone(),
+                ..sees(state)
+            };
+            let expected = if started { vec![Step::Start] } else { vec![] };
+            let decision = decide(&guest, &observed, at(100));
+            assert_eq!(decision.steps, expected, "{asked:?} {ended:?} {state:?}");
+        }
+    }
+}
+
+#[test]
+fn the_disk_of_a_guest_that_has_run_is_never_made_anew() {
+    let decision = decide(&guest().has_run(), &bare(image()), at(0));
+    let lost = Waiting::LostDisk("/guests/it/root.qcow2".into());
+    assert_eq!((decision.steps, decision.waiting), (vec![], lost));
+    assert!(decision.again.is_some(), "a mount is not announced");
+}
+
+#[test]
+fn what_the_file_system_cannot_say_is_no_reason_to_act() {
+    let broken = || Found::Unknown("an I/O error".to_owned());
+    for (root_disk, seed) in [(broken(), Found::Yes), (Found::Yes, broken())] {
+        let mut observed = bare(image());
+        (observed.files.root_disk, observed.files.seed) = (root_disk, seed);
+        let decision = decide(&guest(), &observed, at(0));
+        let waiting = Waiting::Files("an I/O error".to_owned());
+        assert_eq!((decision.steps, decision.waiting), (vec![], waiting));
+    }
+}
+
+#[test]
+fn a_guest_whose_image_is_gone_waits_for_it_only_to_start() {
+    let downloading = Presence::Downloading {
+        percent: None,
+        bytes: 0,
+    };
+    let mut observed = sees(OFF);
+    observed.files.image = Some(downloading.clone());
+    for power in [PowerState::Running, PowerState::Paused] {
+        let decision = decide(&guest().shall(power), &observed, at(0));
+        let waiting = Waiting::Image(downloading.clone());
+        assert_eq!((decision.steps, decision.waiting), (vec![], waiting));
+    }
+    let off = decide(&guest().shall(PowerState::Stopped), &observed, at(0));
+    assert_eq!(off.waiting, Waiting::Nothing);
+    observed.files.image = Some(image());
+    assert_eq!(steps(&guest(), &observed), [Step::Start]);
+    observed.files.seed = Found::No;
+    observed.files.image = Some(downloading.clone());
+    let decision = decide(&guest(), &observed, at(0));
+    assert_eq!(decision.waiting, Waiting::Image(downloading));
+}
+
+#[test]
+fn what_cannot_be_read_or_written_is_waited_for_with_its_reason() {
+    let mut observed = bare(image());
+    observed.files.documents = Papers::Forbidden;
+    let decision = decide(&guest(), &observed, at(0));
+    assert_eq!(
+        (decision.steps, decision.waiting),
+        (vec![], Waiting::ForbiddenSeed)
+    );
+    let observed = Observed {
+        wanted: Err("no".to_owned()),
+        ..sees(OFF)
+    };
+    let decision = decide(&guest(), &observed, at(0));
+    let waiting = Waiting::Definition("no".to_owned());
+    assert_eq!((decision.steps, decision.waiting), (vec![], waiting));
 }

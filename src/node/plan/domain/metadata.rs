@@ -12,6 +12,10 @@ pub const MARK_NAMESPACE: &str = "https://kilonova.dev/ns/guest/1";
 /// What says that a domain is ours, and which version of a guest it was made from.
 #[derive(Deserialize, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Mark {
+    /// The UID of the `Hypervisor` whose agent made it: other clusters may have an agent at the same libvirt. Absent in
+    /// marks that were made before there was one.
+    #[serde(rename = "@hypervisor", default)]
+    pub hypervisor: Option<String>,
     /// The binding under which the domain runs.
     #[serde(rename = "@epoch")]
     pub epoch: i64,
@@ -42,6 +46,8 @@ pub(super) struct Metadata {
 struct Guest {
     #[serde(rename = "@xmlns:kilonova")]
     namespace: &'static str,
+    #[serde(rename = "@hypervisor", skip_serializing_if = "Option::is_none")]
+    hypervisor: Option<String>,
     #[serde(rename = "@epoch")]
     epoch: i64,
     #[serde(rename = "@digest")]
@@ -50,10 +56,15 @@ struct Guest {
 
 impl Metadata {
     pub(super) fn of(mark: Mark) -> Self {
-        let Mark { epoch, digest } = mark;
+        let Mark {
+            hypervisor,
+            epoch,
+            digest,
+        } = mark;
         Self {
             guest: Guest {
                 namespace: MARK_NAMESPACE,
+                hypervisor,
                 epoch,
                 digest,
             },

@@ -23,14 +23,17 @@ mod tests;
 mod tpm;
 mod usb;
 
-use std::{fmt::Write, path::PathBuf};
+use std::path::PathBuf;
 
 use quick_xml::se::{SeError, Serializer};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::api::{guest::GuestSpec, hypervisor::VirtType, image::DiskFormat};
+use crate::{
+    api::{guest::GuestSpec, hypervisor::VirtType, image::DiskFormat},
+    node::plan::hex::hex,
+};
 
 use self::{
     clock::Clock,
@@ -48,6 +51,8 @@ pub use self::metadata::{MARK_NAMESPACE, Mark, MarkError};
 /// What the node adds to a guest: how it runs, and where its files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DomainLayout {
+    /// The UID of the `Hypervisor` that the node is.
+    pub hypervisor: String,
     /// How guests run on this node.
     pub virt_type: VirtType,
     /// The guest's architecture, by libvirt's name, such as `x86_64`.
@@ -91,6 +96,7 @@ pub fn domain(guest: &GuestSpec, layout: &DomainLayout) -> Domain {
         devices: Devices::of(guest, layout),
     };
     Domain {
+        hypervisor: layout.hypervisor.clone(),
         epoch: guest.epoch,
         definition,
     }
@@ -99,6 +105,7 @@ pub fn domain(guest: &GuestSpec, layout: &DomainLayout) -> Domain {
 /// A libvirt domain, ready to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Domain {
+    hypervisor: String,
     epoch: i64,
     definition: Definition,
 }
@@ -115,10 +122,11 @@ pub struct DomainXmlError {
 }
 
 impl Domain {
-    /// The mark that this domain bears: its epoch, and the digest of everything else in it.
+    /// The mark that this domain bears: whose it is, its epoch, and the digest of everything else in it.
     pub fn mark(&self) -> Result<Mark, DomainXmlError> {
         let unmarked = self.definition.to_xml()?;
         Ok(Mark {
+            hypervisor: Some(self.hypervisor.clone()),
             epoch: self.epoch,
             digest: hex(&Sha256::digest(unmarked.as_bytes())),
         })
@@ -171,14 +179,6 @@ impl Definition {
             }),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// An element that says something by being there.

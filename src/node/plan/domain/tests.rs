@@ -50,6 +50,7 @@ fn guest() -> GuestSpec {
 
 fn layout() -> DomainLayout {
     DomainLayout {
+        hypervisor: "7c0f1a52-9d0e-4c5e-8f5b-3a1d2e4b6c70".into(),
         virt_type: VirtType::Qemu,
         architecture: "x86_64".into(),
         root_overlay: "/var/lib/kilonova/guests/web/root.qcow2".into(),
@@ -181,15 +182,20 @@ fn the_mark_follows_what_is_defined_and_nothing_else() {
 
 #[test]
 fn a_mark_is_read_as_libvirt_gives_it_back() {
-    let mark = Mark {
+    let mark = |hypervisor: Option<&str>| Mark {
+        hypervisor: hypervisor.map(str::to_owned),
         epoch: 7,
         digest: "abc".into(),
     };
-    for xml in [
-        r#"<guest epoch="7" digest="abc"/>"#,
-        r#"<kilonova:guest xmlns:kilonova="https://kilonova.dev/ns/guest/1" epoch="7" digest="abc"/>"#,
-    ] {
-        assert_eq!(Mark::from_xml(xml).unwrap(), mark);
+    let table = [
+        (None, r#"<guest epoch="7" digest="abc"/>"#),
+        (
+            Some("h"),
+            r#"<kilonova:guest xmlns:kilonova="https://kilonova.dev/ns/guest/1" hypervisor="h" epoch="7" digest="abc"/>"#,
+        ),
+    ];
+    for (hypervisor, xml) in table {
+        assert_eq!(Mark::from_xml(xml).unwrap(), mark(hypervisor));
     }
     for bad in ["", "<guest/>", r#"<guest epoch="x" digest="abc"/>"#] {
         assert!(Mark::from_xml(bad).is_err(), "{bad}");

@@ -139,6 +139,15 @@ pub fn inspect(declared: DiskFormat, head: &[u8], file_size: u64) -> Result<Shap
     }
 }
 
+/// The name of the file that a qcow2 disk of our own continues in; none of one that stands alone. Nobody may open what
+/// it names: it says which image a guest's disk needs, and no more.
+pub fn backing_file(head: &[u8]) -> Result<Option<String>, Unsafe> {
+    match signature::recognise(head) {
+        Some(Content::Qcow2) => qcow2::backing_file(head),
+        Some(_) | None => Err(Unsafe::NotQcow2),
+    }
+}
+
 /// What a file seems to be, in words; for messages about content that is not what was promised.
 pub fn describe(head: &[u8]) -> Option<Content> {
     signature::recognise(head)

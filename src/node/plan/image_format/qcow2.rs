@@ -48,6 +48,21 @@ pub(super) fn inspect(head: &[u8], file_size: u64) -> Result<Shape, Unsafe> {
     })
 }
 
+/// The name of the file that the disk continues in, as it is written; none of a disk that stands alone.
+pub(super) fn backing_file(head: &[u8]) -> Result<Option<String>, Unsafe> {
+    let header = Header::parse(head)?;
+    if header.backing_offset == 0 {
+        return Ok(None);
+    }
+    let (offset, length) = (header.backing_offset, header.backing_bytes);
+    let name = usize::try_from(offset)
+        .ok()
+        .zip(usize::try_from(length).ok())
+        .and_then(|(offset, length)| head.get(offset..)?.get(..length))
+        .and_then(|name| String::from_utf8(name.to_vec()).ok());
+    name.map(Some).ok_or(Unsafe::HeaderCutOff(head.len()))
+}
+
 #[derive(Debug)]
 struct Header {
     backing_offset: u64,
