@@ -32,15 +32,17 @@ use super::{
 /// How many calls read at once: what libvirtd serves of one connection at a time (`max_client_requests`).
 const READS_MAX: usize = 5;
 
-/// How many calls act at once, and how many more move a guest's memory, which can take minutes. All together are less
-/// than libvirtd's workers (`max_workers`), so that an administrator's virsh still gets one: 5 + 6 + 6 < 20.
-const ACTS_MAX: usize = 6;
-const MOVES_MAX: usize = 6;
+/// How many calls act at once; how many more start a guest; and how many more save a guest's memory, which can take
+/// minutes and must keep no start waiting. All together are less than libvirtd's workers (`max_workers`), so that an
+/// administrator's virsh still gets one: 5 + 5 + 6 + 3 < 20.
+const ACTS_MAX: usize = 5;
+const STARTS_MAX: usize = 6;
+const MOVES_MAX: usize = 3;
 
 /// How long a call waits for libvirtd to be there (again): as long as a restart of libvirtd takes.
 const RECONNECT_GRACE: Duration = Duration::from_secs(2);
 
-/// How long one attempt to connect may take.
+/// How long an attempt to connect may take before that is told, again and again.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Between attempts to connect: 50 ms, doubled up to 2 s.
@@ -68,7 +70,9 @@ pub(super) enum Access {
     Read,
     /// Acts, and is done within seconds.
     Act,
-    /// Acts, and may move all of a guest's memory to or from disk.
+    /// Starts a guest, perhaps from saved memory.
+    Start,
+    /// Acts, and moves all of a guest's memory to disk.
     Move,
 }
 
@@ -78,6 +82,7 @@ pub(super) struct Call {
     pub(super) operation: Operation,
     pub(super) subject: Subject,
     pub(super) access: Access,
+    /// For the call itself, and as much for the wait until it may begin.
     pub(super) time_max: Duration,
 }
 
@@ -95,6 +100,7 @@ struct Shared {
     spare: Mutex<Vec<Link>>,
     reads: Arc<Semaphore>,
     acts: Arc<Semaphore>,
+    starts: Arc<Semaphore>,
     moves: Arc<Semaphore>,
     events: broadcast::Sender<DriverEvent>,
 }
@@ -108,6 +114,7 @@ impl Connection {
             spare: Mutex::new(Vec::new()),
             reads: Arc::new(Semaphore::new(READS_MAX)),
             acts: Arc::new(Semaphore::new(ACTS_MAX)),
+            starts: Arc::new(Semaphore::new(STARTS_MAX)),
             moves: Arc::new(Semaphore::new(MOVES_MAX)),
             events: broadcast::Sender::new(EVENTS_MAX),
         });
@@ -134,11 +141,7 @@ impl Connection {
         W: FnOnce(&Link) -> Result<T, CallError> + Send + 'static,
     {
         let begun = Instant::now();
-        let result =
-            match time::timeout(call.time_max, self.shared.attempt(call.access, work)).await {
-                Ok(result) => result,
-                Err(_) => Err(CallError::TimedOut(call.time_max)),
-            };
+        let result = self.shared.attempt(&call, work).await;
         let result = result.map_err(|error| error.into_driver_error(call.operation, call.subject));
         let outcome = match &result {
             Ok(_) => Outcome::Done,
@@ -156,25 +159,34 @@ impl Drop for Connection {
 }
 
 impl Shared {
-    async fn attempt<T, W>(self: &Arc<Self>, access: Access, work: W) -> Result<T, CallError>
+    async fn attempt<T, W>(self: &Arc<Self>, call: &Call, work: W) -> Result<T, CallError>
     where
         T: Send + 'static,
         W: FnOnce(&Link) -> Result<T, CallError> + Send + 'static,
     {
         let main = self.main_link().await?;
-        let places = match access {
+        let places = match call.access {
             Access::Read => &self.reads,
             Access::Act => &self.acts,
+            Access::Start => &self.starts,
             Access::Move => &self.moves,
         };
-        let permit = permit(places).await?;
-        match access {
-            Access::Read => blocking(permit, move || work(&main)).await,
-            Access::Act | Access::Move => {
-                let shared = Arc::clone(self);
-                blocking(permit, move || shared.act(work)).await
+        // A call that had to wait for others has all its time for itself afterwards.
+        let permit = time::timeout(call.time_max, permit(places))
+            .await
+            .map_err(|_| CallError::Crowded(call.time_max))??;
+        let work = async {
+            match call.access {
+                Access::Read => blocking(permit, move || work(&main)).await,
+                Access::Act | Access::Start | Access::Move => {
+                    let shared = Arc::clone(self);
+                    blocking(permit, move || shared.act(work)).await
+                }
             }
-        }
+        };
+        time::timeout(call.time_max, work)
+            .await
+            .map_err(|_| CallError::TimedOut(call.time_max))?
     }
 
     /// The link that reads, once there is one.
@@ -261,29 +273,36 @@ async fn keep(shared: Arc<Shared>) {
     }
 }
 
-/// Opens a link and registers for its events.
+/// Opens a link and registers for its events. An attempt that hangs is waited for, since its thread hangs anyway: a new
+/// one each time would take a thread each time.
 async fn listen(shared: &Arc<Shared>) -> Result<(Arc<Link>, Listening), DriverError> {
-    let begun = Instant::now();
     let (uri, sender) = (shared.settings.uri.clone(), shared.events.clone());
-    let attempt = task::spawn_blocking(move || {
+    let mut attempt = task::spawn_blocking(move || {
         events::start_loop()?;
         let link = Arc::new(Link::open(&uri)?);
         let listening = Listening::to(Arc::clone(&link), &sender)?;
         Ok((link, listening))
     });
-    let result = match time::timeout(CONNECT_TIME_MAX, attempt).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(error)) => Err(CallError::BrokeOff(error)),
-        Err(_) => Err(CallError::TimedOut(CONNECT_TIME_MAX)),
-    };
-    let result: Result<_, DriverError> =
-        result.map_err(|error| error.into_driver_error(Operation::Connect, Subject::Host));
-    let outcome = match &result {
-        Ok(_) => Outcome::Done,
-        Err(error) => Outcome::Failed(error.kind),
-    };
-    (shared.settings.observer)(Operation::Connect, begun.elapsed(), outcome);
-    result
+    loop {
+        let begun = Instant::now();
+        let result = match time::timeout(CONNECT_TIME_MAX, &mut attempt).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(error)) => Err(CallError::BrokeOff(error)),
+            Err(_) => Err(CallError::TimedOut(CONNECT_TIME_MAX)),
+        };
+        let hangs = matches!(result, Err(CallError::TimedOut(_)));
+        let result: Result<_, DriverError> =
+            result.map_err(|error| error.into_driver_error(Operation::Connect, Subject::Host));
+        let outcome = match &result {
+            Ok(_) => Outcome::Done,
+            Err(error) => Outcome::Failed(error.kind),
+        };
+        (shared.settings.observer)(Operation::Connect, begun.elapsed(), outcome);
+        match result {
+            Err(error) if hangs => complain(&shared.settings.uri, &error),
+            result => return result,
+        }
+    }
 }
 
 /// Logs the whole chain. Not async, because a `dyn Error` must not live across an await.

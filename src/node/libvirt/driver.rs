@@ -55,21 +55,6 @@ impl Libvirt {
         };
         self.connection.run(call, work).await
     }
-
-    async fn move_memory(
-        &self,
-        operation: Operation,
-        id: DomainId,
-        work: impl FnOnce(&Link) -> Result<(), CallError> + Send + 'static,
-    ) -> Result<(), DriverError> {
-        let call = Call {
-            operation,
-            subject: Subject::Domain(id),
-            access: Access::Move,
-            time_max: MOVE_TIME_MAX,
-        };
-        self.connection.run(call, work).await
-    }
 }
 
 impl Driver for Libvirt {
@@ -111,7 +96,14 @@ impl Driver for Libvirt {
     }
 
     async fn start(&self, id: DomainId) -> Result<(), DriverError> {
-        self.move_memory(Operation::Start, id, move |link| verbs::start(link, id))
+        let call = Call {
+            operation: Operation::Start,
+            subject: Subject::Domain(id),
+            access: Access::Start,
+            time_max: MOVE_TIME_MAX,
+        };
+        self.connection
+            .run(call, move |link| verbs::start(link, id))
             .await
     }
 
@@ -138,10 +130,15 @@ impl Driver for Libvirt {
     }
 
     async fn suspend_to_disk(&self, id: DomainId) -> Result<(), DriverError> {
-        self.move_memory(Operation::SuspendToDisk, id, move |link| {
-            verbs::suspend_to_disk(link, id)
-        })
-        .await
+        let call = Call {
+            operation: Operation::SuspendToDisk,
+            subject: Subject::Domain(id),
+            access: Access::Move,
+            time_max: MOVE_TIME_MAX,
+        };
+        self.connection
+            .run(call, move |link| verbs::suspend_to_disk(link, id))
+            .await
     }
 
     async fn discard_saved(&self, id: DomainId) -> Result<(), DriverError> {

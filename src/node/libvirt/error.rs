@@ -25,6 +25,8 @@ pub(super) enum CallError {
     Disconnected,
     #[error("libvirt did not answer within {} s", .0.as_secs())]
     TimedOut(Duration),
+    #[error("other calls took so long that this one could not begin within {} s", .0.as_secs())]
+    Crowded(Duration),
     #[error("there is no such domain")]
     Absent,
     #[error("the domain does not carry our mark, so it is not ours to touch")]
@@ -36,6 +38,8 @@ pub(super) enum CallError {
     },
     #[error("the definition holds a NUL character")]
     NulInDefinition,
+    #[error("the definition is not the domain's own")]
+    OtherDefinition,
     #[error("the host cannot run guests of type {}", .0.as_str())]
     NotOffered(VirtType),
     #[error("the host can run no guests of its own architecture")]
@@ -66,12 +70,15 @@ impl CallError {
         match self {
             Self::Libvirt(error) => classify(error),
             Self::Disconnected => Failure::Unreachable,
-            Self::TimedOut(_) | Self::Absent | Self::WrongState { .. } | Self::BrokeOff(_) => {
-                Failure::Retry
-            }
+            Self::TimedOut(_)
+            | Self::Crowded(_)
+            | Self::Absent
+            | Self::WrongState { .. }
+            | Self::BrokeOff(_) => Failure::Retry,
             Self::NoEventLoop(_)
             | Self::Foreign
             | Self::NulInDefinition
+            | Self::OtherDefinition
             | Self::NotOffered(_)
             | Self::NothingOffered
             | Self::Nonsense(_) => Failure::GiveUp,

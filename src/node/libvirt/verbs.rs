@@ -9,7 +9,7 @@ use virt_sys as sys;
 
 use crate::node::{
     driver::{DomainId, DomainInfo, DomainState, Leftovers, PauseReason},
-    plan::domain::{MARK_NAMESPACE, Mark},
+    plan::domain::{MARK_NAMESPACE, Mark, uuid},
 };
 
 use super::{error::CallError, link::Link, nmi, words};
@@ -50,6 +50,9 @@ pub(super) fn find(link: &Link, id: DomainId) -> Result<Option<DomainInfo>, Call
 pub(super) fn define(link: &Link, id: DomainId, xml: &str) -> Result<(), CallError> {
     if xml.contains('\0') {
         return Err(CallError::NulInDefinition);
+    }
+    if uuid(xml).as_deref() != Some(&id.to_string()) {
+        return Err(CallError::OtherDefinition);
     }
     ours(link, id)?;
     Domain::define_xml(link.connect(), xml)?;

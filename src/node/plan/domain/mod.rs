@@ -26,7 +26,7 @@ mod usb;
 use std::path::PathBuf;
 
 use quick_xml::se::{SeError, Serializer};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
@@ -140,6 +140,15 @@ impl Domain {
         };
         marked.to_xml()
     }
+}
+
+/// The UUID in a definition, if it is one: libvirt would define whichever domain the text is of.
+pub fn uuid(xml: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named {
+        uuid: String,
+    }
+    quick_xml::de::from_str(xml).ok().map(|Named { uuid }| uuid)
 }
 
 /// The element `domain`. The order of the fields is the order in the XML.

@@ -201,3 +201,12 @@ fn a_mark_is_read_as_libvirt_gives_it_back() {
         assert!(Mark::from_xml(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_definition_says_whose_it_is() {
+    let xml = domain(&guest(), &layout()).to_xml().unwrap();
+    assert_eq!(super::uuid(&xml).as_deref(), Some(UID));
+    for broken in ["", "<domain/>", "<domain><uuid>"] {
+        assert_eq!(super::uuid(broken), None, "{broken}");
+    }
+}
