@@ -31,19 +31,25 @@ pub async fn all<D: Driver>(
         events(Arc::clone(&ctx), tell.clone()),
         images(Arc::clone(&ctx), tell),
     ];
-    let writer = ctx.writer.clone();
+    let beats = heartbeat::beat(
+        ctx.writer.clone(),
+        ctx.namespace.clone(),
+        ctx.node.clone(),
+        stop.clone(),
+    );
+    // A task of its own: no file system that is slow to answer may silence the node.
+    let beats = async {
+        if let Err(error) = tokio::spawn(beats).await {
+            tracing::error!(%error, "the heartbeat broke off");
+        }
+    };
     tokio::join!(
+        beats,
         run(
             Arc::new(GuestController(Arc::clone(&ctx))),
             &ctx.guests,
             triggers,
             metrics,
-            stop.clone()
-        ),
-        heartbeat::beat(
-            writer,
-            ctx.namespace.clone(),
-            ctx.node.clone(),
             stop.clone()
         ),
         host::keep_reporting(Arc::clone(&ctx), news, stop.clone()),

@@ -174,7 +174,7 @@ impl Transfer<'_> {
         let mut head = Vec::new();
         let (mut size, mut space_checked_at) = (0_u64, 0_u64);
         let mut pace = Pace::new(self.limits);
-        let mut told_at = Instant::now();
+        let (mut told, mut told_at) = (None, Instant::now());
         while let Some(chunk) = time::timeout_at(pace.deadline, response.chunk())
             .await
             .map_err(|_| self.stalled(size))?
@@ -192,8 +192,10 @@ impl Transfer<'_> {
             head.extend_from_slice(&chunk[..wanted]);
             file.write_all(&chunk).await.map_err(DownloadError::Write)?;
             self.running.progress.bytes.store(size, Ordering::Relaxed);
-            if told_at.elapsed() >= self.limits.progress_interval {
-                told_at = Instant::now();
+            // Each word of it makes every guest that waits look, and the host report.
+            let tenths = self.running.tenths();
+            if tenths != told && told_at.elapsed() >= self.limits.progress_interval {
+                (told, told_at) = (tenths, Instant::now());
                 (self.progressed)();
             }
         }

@@ -91,6 +91,11 @@ impl Running {
         self.progress.limit.load(Ordering::Relaxed)
     }
 
+    /// How many tenths are there: what is worth telling anybody.
+    pub fn tenths(&self) -> Option<u8> {
+        self.percent_and_bytes().0.map(|percent| percent / 10)
+    }
+
     fn percent_and_bytes(&self) -> (Option<u8>, u64) {
         let bytes = self.progress.bytes.load(Ordering::Relaxed);
         let total = self.progress.total.load(Ordering::Relaxed);
@@ -248,7 +253,9 @@ impl Entry {
             since: Some(Time(self.since)),
         };
         match &self.state {
-            State::Downloading(running, _) => image.progress = running.percent_and_bytes().0,
+            State::Downloading(running, _) => {
+                image.progress = running.tenths().map(|tenths| tenths * 10);
+            }
             State::Stored(stored) => {
                 image.size = Some(Size::bytes(stored.size));
                 match &stored.virtual_size {

@@ -70,7 +70,7 @@ pub struct Limits {
     pub retry_max: Duration,
     /// Wait after content was refused that may be another one later: a wrong digest, too many bytes.
     pub refused_retry: Duration,
-    /// The least time between two changes that are only progress.
+    /// The least time between two changes that are only progress. Another tenth of the file is progress.
     pub progress_interval: Duration,
     /// For how long [`ImageCache::retain`] spares what `ensure` was asked for: its caller may not know yet of a guest
     /// that is being made.

@@ -57,6 +57,8 @@ pub fn report(before: &HypervisorStatus, observed: Observed, now: Timestamp) -> 
         return HypervisorStatus {
             images,
             conditions,
+            // That one is the operator's to say.
+            observed_generation: None,
             ..before.clone()
         };
     };

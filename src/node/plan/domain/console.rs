@@ -21,7 +21,7 @@ pub(super) struct Serial {
 struct Log {
     #[serde(rename = "@file")]
     file: String,
-    /// Each start begins a new log.
+    /// Each start goes on with the log, so that what a guest said before it crashed is not lost.
     #[serde(rename = "@append")]
     append: Switch,
 }
