@@ -242,10 +242,10 @@ fn a_lost_disk_is_told_with_its_path_and_what_to_do() {
 #[test]
 fn whether_the_disk_is_there_is_said_only_when_it_is_known() {
     let mut observed = sees(DomainState::Running);
-    observed.files.root_disk = Found::Unknown("an I/O error".to_owned());
+    observed.files.root_disk = decide::Found::Unknown("an I/O error".to_owned());
     let status = after(&guest(), &observed, &Progress::default());
     assert_eq!(words(&status)[1], "StorageReady Unknown DiskUnknown");
-    observed.files.root_disk = Found::No;
+    observed.files.root_disk = decide::Found::No;
     let status = after(&guest().has_run(), &observed, &Progress::default());
     assert_eq!(words(&status)[1], "StorageReady False LostDisk");
 }
