@@ -173,7 +173,7 @@ fn define<D: Driver>(
     ctx: &Context<D>,
     guest: &Guest,
     folder: &GuestFolder,
-    hypervisor: String,
+    hypervisor: Option<String>,
     facts: &HostFacts,
 ) -> std::result::Result<(Mark, String), String> {
     let content = &guest.spec.root_disk.image;

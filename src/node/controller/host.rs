@@ -82,30 +82,28 @@ impl Host {
     }
 }
 
-/// The UID of the `Hypervisor` that the agent serves. Reads it once and remembers.
-pub async fn serves<D: Driver>(ctx: &Context<D>) -> Result<String> {
+/// The UID of the `Hypervisor` that the agent serves; none while there is no such object. Reads it once and remembers.
+pub async fn serves<D: Driver>(ctx: &Context<D>) -> Result<Option<String>> {
     let mut known = ctx.host.serves.lock().await;
-    if let Some(uid) = &*known {
-        return Ok(uid.clone());
+    if known.is_none() {
+        *known = read_uid(ctx).await?;
     }
-    let uid = read_uid(ctx).await?;
-    *known = Some(uid.clone());
-    Ok(uid)
+    Ok(known.clone())
 }
 
 /// The same, read anew: the cluster may have been replaced under a running agent.
-pub async fn serves_now<D: Driver>(ctx: &Context<D>) -> Result<String> {
+pub async fn serves_now<D: Driver>(ctx: &Context<D>) -> Result<Option<String>> {
     let uid = read_uid(ctx).await?;
-    *ctx.host.serves.lock().await = Some(uid.clone());
+    ctx.host.serves.lock().await.clone_from(&uid);
     Ok(uid)
 }
 
 /// Only the name is read: one that a newer operator wrote may not be readable.
-async fn read_uid<D: Driver>(ctx: &Context<D>) -> Result<String> {
+async fn read_uid<D: Driver>(ctx: &Context<D>) -> Result<Option<String>> {
     let api = Api::<Hypervisor>::all(ctx.client());
     let subject = format!("Hypervisor {}", ctx.node);
-    let found = in_time("read", subject, api.get_metadata(&ctx.node)).await?;
-    Ok(found.uid().unwrap_or_default())
+    let found = in_time("read", subject, api.get_metadata_opt(&ctx.node)).await?;
+    Ok(found.and_then(|hypervisor| hypervisor.uid()))
 }
 
 /// Reports at the start, whenever `news` says that something changed, and now and then, until `stop` says true.

@@ -91,7 +91,7 @@ async fn sweep<D: Driver>(ctx: &Context<D>, notes: &mut Notes) {
     if !notes.sworn {
         notes.sworn = serves_the_same(ctx, notes).await.is_some();
     }
-    if let Ok(hypervisor) = host::serves(ctx).await {
+    if let Ok(Some(hypervisor)) = host::serves(ctx).await {
         let orphans = orphans(seen.domains, seen.folders, &wanted, &hypervisor);
         notes.unwanted.retain(|uid, _| orphans.contains_key(uid));
         ctx.metrics
@@ -211,7 +211,7 @@ async fn is_gone<D: Driver>(ctx: &Context<D>, uid: &str) -> Result<bool> {
 
 /// Whether the cluster is the one that this node's guests came from; `None` while that cannot be told.
 async fn serves_the_same<D: Driver>(ctx: &Context<D>, notes: &mut Notes) -> Option<bool> {
-    let uid = host::serves_now(ctx).await.ok()?;
+    let uid = host::serves_now(ctx).await.ok()??;
     let path = ctx.state_dir.join(ALLEGIANCE);
     match tokio::fs::read_to_string(&path).await {
         Ok(known) if known.trim() == uid => {

@@ -21,11 +21,8 @@ use super::{
     store::Store,
 };
 use crate::{
-    api::guest::ImageContent,
-    node::plan::{
-        hex::hex,
-        image_format::{self, HEAD_BYTES},
-    },
+    api::{guest::ImageContent, value::Sha256},
+    node::plan::image_format::{self, HEAD_BYTES},
 };
 
 /// Each write to the file is a trip to another thread.
@@ -153,7 +150,7 @@ impl Downloader {
 struct Received {
     part: TempPath,
     size: u64,
-    digest: String,
+    digest: Sha256,
     head: Vec<u8>,
 }
 
@@ -208,7 +205,7 @@ impl Transfer<'_> {
         Ok(Received {
             part,
             size,
-            digest: hex(&hasher.finalize()),
+            digest: hasher.finalize().into(),
             head,
         })
     }
@@ -282,11 +279,11 @@ fn verify(image: &ImageContent, url: &str, received: Received) -> Result<Downloa
         digest,
         head,
     } = received;
-    if digest != image.sha256.as_str() {
+    if digest != image.sha256 {
         return Err(DownloadError::WrongDigest {
             url: url.to_owned(),
             declared: image.sha256.to_string(),
-            found: digest,
+            found: digest.to_string(),
             content: image_format::describe(&head),
         });
     }

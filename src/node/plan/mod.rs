@@ -8,7 +8,6 @@ pub mod decide;
 pub mod domain;
 #[cfg(test)]
 pub(super) mod fixtures;
-pub mod hex;
 pub mod host;
 pub mod image_format;
 pub mod orphans;

@@ -14,7 +14,7 @@ use kilonova::{
     node::{
         driver::{
             DomainEvent, DomainId, DomainInfo, DomainState, Driver, DriverEvent, Events, Failure,
-            PauseReason, StopReason,
+            Leftovers, PauseReason, StopReason,
         },
         plan::domain::{Domain, DomainLayout, domain},
     },
@@ -98,7 +98,7 @@ impl<D: Driver, H: Hands> Exercise<'_, D, H> {
     async fn absent(&mut self) -> Result<()> {
         ensure!(self.driver.find(self.id).await?.is_none());
         self.driver.destroy(self.id).await?;
-        self.driver.undefine(self.id).await?;
+        self.driver.undefine(self.id, Leftovers::Remove).await?;
         self.driver.discard_saved(self.id).await?;
         for refused in [
             self.driver.start(self.id).await,
@@ -158,7 +158,12 @@ impl<D: Driver, H: Hands> Exercise<'_, D, H> {
         let looked = Instant::now();
         self.info().await?;
         self.lap("find", looked);
-        ensure!(self.driver.undefine(self.id).await.is_err());
+        ensure!(
+            self.driver
+                .undefine(self.id, Leftovers::Remove)
+                .await
+                .is_err()
+        );
         self.booted(boots, begun).await
     }
 
@@ -280,8 +285,11 @@ impl<D: Driver, H: Hands> Exercise<'_, D, H> {
     }
 
     async fn undefine(&mut self) -> Result<()> {
+        self.driver.undefine(self.id, Leftovers::Keep).await?;
+        ensure!(self.driver.find(self.id).await?.is_none());
+        self.driver.define(self.id, &self.domain.to_xml()?).await?;
         for _ in 0..2 {
-            self.driver.undefine(self.id).await?;
+            self.driver.undefine(self.id, Leftovers::Remove).await?;
         }
         self.heard("Undefined", |what| what == DomainEvent::Undefined)
             .await?;

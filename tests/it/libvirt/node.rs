@@ -107,6 +107,7 @@ async fn lay_out(node: &Node, guest: &GuestSpec) -> Result<DomainLayout> {
         .with_context(|| format!("failed to copy {}", image.path.display()))?;
     let inner = Path::new(STATE).join("guests").join(UID);
     let layout = DomainLayout {
+        hypervisor: Some(UID.to_owned()),
         virt_type: VirtType::Qemu,
         architecture: "x86_64".to_owned(),
         root_overlay: inner.join("root.qcow2"),

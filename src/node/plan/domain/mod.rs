@@ -27,13 +27,9 @@ use std::path::PathBuf;
 
 use quick_xml::se::{SeError, Serializer};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::{
-    api::{guest::GuestSpec, hypervisor::VirtType, image::DiskFormat},
-    node::plan::hex::hex,
-};
+use crate::api::{guest::GuestSpec, hypervisor::VirtType, image::DiskFormat, value::Sha256};
 
 use self::{
     clock::Clock,
@@ -51,8 +47,8 @@ pub use self::metadata::{MARK_NAMESPACE, Mark, MarkError};
 /// What the node adds to a guest: how it runs, and where its files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DomainLayout {
-    /// The UID of the `Hypervisor` that the node is.
-    pub hypervisor: String,
+    /// The UID of the `Hypervisor` that the node is, if there is one: what was made without is never taken for an orphan.
+    pub hypervisor: Option<String>,
     /// How guests run on this node.
     pub virt_type: VirtType,
     /// The guest's architecture, by libvirt's name, such as `x86_64`.
@@ -105,7 +101,7 @@ pub fn domain(guest: &GuestSpec, layout: &DomainLayout) -> Domain {
 /// A libvirt domain, ready to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Domain {
-    hypervisor: String,
+    hypervisor: Option<String>,
     epoch: i64,
     definition: Definition,
 }
@@ -126,9 +122,9 @@ impl Domain {
     pub fn mark(&self) -> Result<Mark, DomainXmlError> {
         let unmarked = self.definition.to_xml()?;
         Ok(Mark {
-            hypervisor: Some(self.hypervisor.clone()),
+            hypervisor: self.hypervisor.clone(),
             epoch: self.epoch,
-            digest: hex(&Sha256::digest(unmarked.as_bytes())),
+            digest: Sha256::of(unmarked).to_string(),
         })
     }
 

@@ -50,7 +50,7 @@ fn guest() -> GuestSpec {
 
 fn layout() -> DomainLayout {
     DomainLayout {
-        hypervisor: "7c0f1a52-9d0e-4c5e-8f5b-3a1d2e4b6c70".into(),
+        hypervisor: Some("7c0f1a52-9d0e-4c5e-8f5b-3a1d2e4b6c70".into()),
         virt_type: VirtType::Qemu,
         architecture: "x86_64".into(),
         root_overlay: "/var/lib/kilonova/guests/web/root.qcow2".into(),
