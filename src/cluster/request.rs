@@ -169,15 +169,18 @@ mod tests {
         server
             .on("GET", SECRET, Answer::ok(Secret::default()))
             .on("GET", SECRET, Answer::Failure(404, "NotFound"))
+            .on("GET", SECRET, Answer::Failure(404, "NoSuchKind"))
             .on("GET", SECRET, Answer::Silent);
         let client = server.client();
         let mut answers = Vec::new();
-        for _ in 0..3 {
+        for _ in 0..4 {
             answers.push(read::<Secret>(&client, Some("shop"), "s").await);
         }
-        let [Ok(Some(_)), Ok(None), Err(error)] = &answers[..] else {
+        let [Ok(Some(_)), Ok(None), Err(unserved), Err(error)] = &answers[..] else {
             panic!("{answers:?}")
         };
+        // That the whole kind is not served says nothing of the object.
+        assert_eq!(unserved.failure(), Failure::Refused);
         assert_eq!(error.failure(), Failure::Unreachable);
         assert_eq!(
             telemetry::chain(error),

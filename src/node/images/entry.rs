@@ -21,6 +21,7 @@ use super::{
     error::{DownloadError, Remedy},
 };
 use crate::api::{
+    condition::whole_seconds,
     guest::ImageContent,
     image::{CacheState, CachedImage, DiskFormat},
     value::{Sha256, Size},
@@ -250,7 +251,8 @@ impl Entry {
             size: None,
             virtual_size: None,
             message: None,
-            since: Some(Time(self.since)),
+            // As it is written: else the report would differ from itself.
+            since: Some(Time(whole_seconds(self.since))),
         };
         match &self.state {
             State::Downloading(running, _) => {

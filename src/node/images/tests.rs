@@ -304,7 +304,12 @@ async fn a_failure_that_has_passed_is_forgotten() {
     let presence = settled(&cache, &image, LIMIT).await;
     assert!(matches!(presence, Presence::Ready { .. }), "{presence:?}");
     assert_eq!(server.requests("/image"), 4);
-    assert_eq!(cache.list()[0].state, CacheState::Ready);
+    let listed = cache.list();
+    assert_eq!(listed[0].state, CacheState::Ready);
+    // Read back from a status it is the same, or each report would be news.
+    let written = serde_json::to_string(&listed).unwrap();
+    let read: Vec<CachedImage> = serde_json::from_str(&written).unwrap();
+    assert_eq!(read, listed);
 }
 
 #[tokio::test]
