@@ -102,7 +102,8 @@ pub struct ServerSpec {
     /// of `inline` and `secret`. At most 64 KiB. Cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_data: Option<UserData>,
-    /// The guest's host name. Default: the server's name. Cannot be changed.
+    /// The guest's host name. Default: the server's name, of which no more than 63 characters count between two dots.
+    /// Cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     #[x_kube(validation = Rule::new(r"self.matches(r'^[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?)*$')").message("hostname must be a host name: letters, digits and hyphens, 63 at most between two dots"))]
