@@ -113,11 +113,15 @@ where
         self.newest(&reference, self.store.get(&reference))
     }
 
-    /// The newest form of an object that was read from the copy a while ago.
+    /// The newest form of an object that was read from the copy a while ago: by now the copy may hold a newer one, or
+    /// this process may have written one.
     pub fn freshest(&self, object: Arc<K>) -> Arc<K> {
         let reference = ObjectRef::from_obj(&*object);
-        self.newest(&reference, Some(Arc::clone(&object)))
-            .unwrap_or(object)
+        let stored = self.store.get(&reference);
+        let newer = stored.filter(|stored| version(&**stored) > version(&*object));
+        let known = newer.unwrap_or(object);
+        self.newest(&reference, Some(Arc::clone(&known)))
+            .unwrap_or(known)
     }
 
     /// Takes note of an object as a write of this process left it.

@@ -72,6 +72,18 @@ async fn the_newer_of_what_was_written_and_what_was_read_counts() {
 
 type Events = Vec<Event<DeserializeGuard<KeyPair>>>;
 
+/// A run begins with what was in the copy when it was announced, and may have waited for its turn since.
+#[tokio::test]
+async fn what_the_copy_holds_by_now_counts_more_than_what_was_read_from_it() {
+    let cache = Cache::holding([pair("a", "5")]);
+    for (read, newest) in [("4", 5), ("5", 5), ("6", 6)] {
+        let read = Arc::new(pair("a", read));
+        assert_eq!(version(&*cache.freshest(read)), newest);
+    }
+    let gone = Arc::new(pair("gone", "3"));
+    assert_eq!(version(&*cache.freshest(gone)), 3);
+}
+
 /// What the watch tells of an object, as this program reads it.
 fn read(object: KeyPair) -> DeserializeGuard<KeyPair> {
     DeserializeGuard(Ok(object))
