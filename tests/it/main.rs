@@ -20,6 +20,7 @@ mod actions;
 mod bad_input;
 mod debian;
 mod firmware;
+mod image;
 mod lifecycle;
 mod observability;
 mod resilience;

@@ -19,6 +19,12 @@ pub async fn prepare(release: bool, progress: &Progress) -> Result<PathBuf> {
     }
 }
 
+/// Builds the `kilonova` binary, with the packages that this needs, and returns its path.
+pub async fn kilonova(release: bool, progress: &Progress) -> Result<PathBuf> {
+    packages::ensure(progress).await?;
+    build(Program::Kilonova, release, progress).await
+}
+
 async fn make(release: bool, progress: &Progress) -> Result<PathBuf> {
     packages::ensure(progress).await?; // first: what follows is built with them
     let cache = Path::new(layout::CACHE);

@@ -1,6 +1,7 @@
 //! The command line: which subcommands there are and what each asks of the library.
 
 mod bench;
+mod image;
 mod logs;
 pub mod output;
 mod status;
@@ -28,6 +29,8 @@ pub struct Arguments {
 enum Command {
     /// Installs and builds what the others need (packages, Kubernetes, guest images, kilonova); runs nothing.
     Prepare(Profile),
+    /// Makes Kilonova's container image, as an OCI archive; needs no container engine.
+    Image(image::Image),
     /// Makes the testbed run. A second time it only repairs what does not run, or is not as it should be.
     Up(up::Up),
     /// Removes the testbed without a trace.
@@ -90,6 +93,7 @@ impl Arguments {
             Command::Prepare(profile) => {
                 prepare::prepare(profile.release, &Progress::new()).await?;
             }
+            Command::Image(arguments) => arguments.run().await?,
             Command::Up(arguments) => arguments.run(&name).await?,
             Command::Down { all } => down(&name, all).await?,
             Command::Status { output } => status::print(&Testbed::open(&name)?, output)?,

@@ -1,5 +1,6 @@
 //! The testbed itself, on real parts: needs root, and makes real namespaces, links and processes.
 
+mod container;
 mod guardian;
 mod lifecycle;
 mod traces;
