@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-use super::Common;
+use super::{Common, login::Login};
 
 /// How the agent runs.
 #[derive(Debug, clap::Args)]
@@ -36,6 +36,9 @@ pub struct AgentArguments {
     /// The name of the Kubernetes node that this is.
     #[arg(long, env = "KILONOVA_NODE_NAME")]
     node_name: String,
+    /// Whose account the agent works with.
+    #[arg(long, env = "KILONOVA_LOGIN", value_enum, default_value = "kubeconfig")]
+    login: Login,
     /// Where images, disks and seeds are kept.
     #[arg(long, env = "KILONOVA_STATE_DIR", default_value = "/var/lib/kilonova")]
     state_dir: PathBuf,
@@ -74,11 +77,12 @@ pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
         common: Common { log_format: _ },
         listen,
         node_name,
+        login,
         state_dir,
         libvirt_uri,
         virt_type,
     } = arguments;
-    let client = super::client().await?;
+    let config = super::config().await?;
     let namespace = node_namespace(&node_name);
     let mut registry = metrics::registry();
     let controller_metrics = ControllerMetrics::new(&mut registry);
@@ -102,10 +106,15 @@ pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
         )
     })?;
     let (ready, readiness) = watch::channel(Some("reading the node's guests".to_owned()));
-    let mut page = tokio::spawn(probe::serve(listen, registry, readiness));
+    let (trouble, account) = watch::channel(None);
+    let mut page = tokio::spawn(probe::serve(listen, registry, vec![account, readiness]));
 
     let work = async {
         let mut stop = super::stop_signal()?;
+        let client = tokio::select! {
+            client = login.client(config, &node_name, trouble) => client?,
+            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+        };
         let guests = Cache::start(
             Api::namespaced(client.clone(), &namespace),
             watcher::Config::default(),

@@ -22,6 +22,8 @@ use crate::cluster::{
 #[cfg(feature = "libvirt")]
 mod agent;
 mod crds;
+#[cfg(feature = "libvirt")]
+mod login;
 mod operator;
 
 /// OpenStack-style infrastructure as a service inside Kubernetes.
@@ -100,10 +102,16 @@ fn in_runtime(role: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<
 
 /// A client for the cluster that the environment names: `KUBECONFIG`, or the pod's own account.
 async fn client() -> anyhow::Result<Client> {
-    let config = Config::infer()
+    request::client(config().await?).context(NO_CLIENT)
+}
+
+/// What went wrong when there is a configuration but no client of it.
+const NO_CLIENT: &str = "cannot make a client of this cluster: is KUBECONFIG whole?";
+
+async fn config() -> anyhow::Result<Config> {
+    Config::infer()
         .await
-        .context("cannot tell which cluster to speak to: set KUBECONFIG, or run in a pod")?;
-    request::client(config).context("cannot make a client of this cluster: is KUBECONFIG whole?")
+        .context("cannot tell which cluster to speak to: set KUBECONFIG, or run in a pod")
 }
 
 /// Says true once the process is asked to end.

@@ -56,7 +56,7 @@ pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
     let cache_metrics = CacheMetrics::new(&mut registry);
     let scheduler_metrics = SchedulerMetrics::new(&mut registry);
     let (ready, readiness) = watch::channel(Some("reading the cluster's state".to_owned()));
-    let mut page = tokio::spawn(probe::serve(listen, registry, readiness));
+    let mut page = tokio::spawn(probe::serve(listen, registry, vec![readiness]));
 
     let work = async {
         let mut stop = super::stop_signal()?;

@@ -12,7 +12,7 @@ use std::{
 
 use axum::body::Body as Answering;
 use futures::stream;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, header::AUTHORIZATION};
 use kube::{Client, client::Body};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
@@ -64,6 +64,8 @@ pub(crate) struct Asked {
     pub(crate) query: String,
     /// The document; null without one.
     pub(crate) body: Value,
+    /// The header `Authorization`; empty without one.
+    pub(crate) authorization: String,
 }
 
 /// The server. Clones are the same server.
@@ -178,6 +180,11 @@ async fn read(request: Request<Body>) -> Asked {
         path: parts.uri.path().to_owned(),
         query: query.to_owned(),
         body: serde_json::from_slice(&body).unwrap_or_default(),
+        authorization: parts
+            .headers
+            .get(AUTHORIZATION)
+            .map(|header| header.to_str().unwrap().to_owned())
+            .unwrap_or_default(),
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod cache;
 pub mod controller;
 pub mod election;
+pub mod login;
 pub mod metrics;
 #[cfg(test)]
 pub(crate) mod mock;

@@ -8,7 +8,7 @@ use tokio::{net::TcpListener, sync::watch};
 
 use super::metrics;
 
-/// Why the process is not ready, for `/readyz`; `None` when it is.
+/// Why a part of the process is not ready, for `/readyz`; `None` when it is.
 pub type Readiness = watch::Receiver<Option<String>>;
 
 /// What the probe could not do.
@@ -29,11 +29,12 @@ pub enum Error {
     Serve(#[source] std::io::Error),
 }
 
-/// Serves the page for as long as the process lives.
+/// Serves the page for as long as the process lives. It is ready when every part of it is; the first that is not says
+/// why.
 pub async fn serve(
     address: SocketAddr,
     registry: Registry,
-    readiness: Readiness,
+    readiness: Vec<Readiness>,
 ) -> Result<(), Error> {
     let listener = TcpListener::bind(address)
         .await
@@ -42,7 +43,7 @@ pub async fn serve(
         .route("/metrics", get(metrics_page))
         .with_state(Arc::new(registry))
         .route("/healthz", get(async || "ok"))
-        .route("/readyz", get(ready).with_state(readiness));
+        .route("/readyz", get(ready).with_state(readiness.into()));
     axum::serve(listener, router).await.map_err(Error::Serve)
 }
 
@@ -59,9 +60,29 @@ async fn metrics_page(State(registry): State<Arc<Registry>>) -> Result<Page, Sta
     ))
 }
 
-async fn ready(State(readiness): State<Readiness>) -> (StatusCode, String) {
-    match readiness.borrow().clone() {
+async fn ready(State(readiness): State<Arc<[Readiness]>>) -> (StatusCode, String) {
+    match readiness.iter().find_map(|part| part.borrow().clone()) {
         None => (StatusCode::OK, "ok".to_owned()),
         Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_is_ready_when_every_part_is() {
+        let (one, first) = watch::channel(None);
+        let (two, second) = watch::channel(Some("two waits".to_owned()));
+        let parts: Arc<[Readiness]> = vec![first, second].into();
+        let (code, why) = ready(State(Arc::clone(&parts))).await;
+        assert_eq!((code.as_u16(), &*why), (503, "two waits"));
+        two.send_replace(None);
+        let (code, _) = ready(State(Arc::clone(&parts))).await;
+        assert_eq!(code.as_u16(), 200);
+        one.send_replace(Some("one waits".to_owned()));
+        let (code, why) = ready(State(parts)).await;
+        assert_eq!((code.as_u16(), &*why), (503, "one waits"));
     }
 }

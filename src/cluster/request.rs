@@ -5,7 +5,11 @@
 
 use std::time::Duration;
 
-use kube::{Client, Config, api::GetParams, core::Request};
+use kube::{
+    Client, Config,
+    api::GetParams,
+    core::{Request, Status},
+};
 use tokio::time;
 
 use super::writer::Object;
@@ -65,6 +69,17 @@ impl Error {
         }
     }
 
+    /// What the API server said, if it did.
+    pub fn status(&self) -> Option<&Status> {
+        let Cause::Failed(error) = &self.cause else {
+            return None;
+        };
+        match &**error {
+            kube::Error::Api(status) => Some(status),
+            _ => None,
+        }
+    }
+
     /// Whether the object to be made was there: unlike other conflicts, which a quota can have too.
     pub fn already_exists(&self) -> bool {
         matches!(&self.cause, Cause::Failed(error)
@@ -81,7 +96,10 @@ impl Error {
                 Failure::Conflict
             }
             kube::Error::Api(status) if status.is_not_found() => Failure::NotFound,
-            kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429 => {
+            // Not asked too often, and not with a token that has just ended: the next one is on its way.
+            kube::Error::Api(status)
+                if (400..500).contains(&status.code) && !matches!(status.code, 401 | 429) =>
+            {
                 Failure::Refused
             }
             _ => Failure::Unreachable,
@@ -90,14 +108,19 @@ impl Error {
 }
 
 /// A client that gives up: on connections that do not come about, and on those that have died without a word.
-pub fn client(mut config: Config) -> kube::Result<Client> {
+pub fn client(config: Config) -> kube::Result<Client> {
+    Client::try_from(limited(config))
+}
+
+/// The same configuration, with the limits of every client of ours.
+pub(super) fn limited(mut config: Config) -> Config {
     // It would try a refused request 15 times, for minutes, and tell nobody.
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT_MAX);
     config.read_timeout = Some(SILENCE_MAX);
     // The silence counts from the request, not from the answer before it.
     config.reset_reader_on_write = true;
-    Client::try_from(config)
+    config
 }
 
 /// Waits for the answer, but not for longer than [`ANSWER_MAX`].

@@ -204,7 +204,12 @@ fn tell<K: Resource<DynamicType = ()>>(error: &watcher::Error) {
             "the cluster does not know this kind: apply its definition, for Kilonova's own by `kilonova crds | kubectl \
              apply --server-side -f -`; it is tried again until then"
         ),
-        Some(401 | 403) => error!(
+        Some(401) => error!(
+            %kind, error = chain,
+            "the API server does not know this account (any more): its token has ended, or it was deleted; it is tried \
+             again"
+        ),
+        Some(403) => error!(
             %kind, error = chain,
             "this account may not list and watch this kind: give it the right; it is tried again until then"
         ),
