@@ -16,6 +16,7 @@ use crate::{
     compute::{
         controller::{self, Caches, MANAGER},
         metrics::SchedulerMetrics,
+        plan::hypervisor::PodAccount,
         scheduler::Scheduler,
     },
 };
@@ -39,6 +40,10 @@ pub struct OperatorArguments {
     /// This operator's name in that election; must differ from every other's. Default: host name and process id.
     #[arg(long, env = "KILONOVA_IDENTITY")]
     identity: Option<String>,
+    /// The `ServiceAccount` of the agents' pods, in the operator's own namespace: lets it have tokens of the accounts of
+    /// their nodes, by the `ClusterRole` of the same name. Default: agents do not run in pods.
+    #[arg(long, env = "KILONOVA_AGENT_ACCOUNT")]
+    agent_account: Option<String>,
 }
 
 /// Runs until it is asked to stop.
@@ -48,7 +53,12 @@ pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
         listen,
         namespace,
         identity,
+        agent_account,
     } = arguments;
+    let pod_account = agent_account.map(|name| PodAccount {
+        name,
+        namespace: namespace.clone(),
+    });
     let identity = identity.unwrap_or_else(default_identity);
     let client = super::client().await?;
     let mut registry = metrics::registry();
@@ -83,6 +93,7 @@ pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
                 reporter: reporter.clone(),
                 scheduler: Arc::new(Scheduler::new(scheduler_metrics.clone())),
                 heartbeats: controller::heartbeat::Heartbeats::default(),
+                pod_account: pod_account.clone(),
             });
             let controllers =
                 controller::run::all(context, controller_metrics.clone(), stop.clone());

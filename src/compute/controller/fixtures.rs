@@ -45,6 +45,7 @@ impl Cluster {
             reporter: Reporter::new(api.client(), MANAGER, "test".to_owned()),
             scheduler: Arc::new(scheduler),
             heartbeats: Heartbeats::default(),
+            pod_account: None,
         })
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     cluster::{Cache, Writer, metrics::CacheMetrics, reporter::Reporter},
 };
 
-use super::scheduler::Scheduler;
+use super::{plan::hypervisor::PodAccount, scheduler::Scheduler};
 
 pub mod action;
 pub mod catalogue;
@@ -129,4 +129,6 @@ pub struct Context {
     pub scheduler: Arc<Scheduler>,
     /// When nodes were last heard of.
     pub heartbeats: heartbeat::Heartbeats,
+    /// Who agents are before they are their nodes, if they run in pods.
+    pub pod_account: Option<PodAccount>,
 }

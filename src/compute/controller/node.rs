@@ -30,7 +30,7 @@ impl Reconciler for NodeController {
             return Ok(Action::await_change());
         }
         let known = ctx.caches.hypervisors.get(None, &node.name_any());
-        let outfit = hypervisor::outfit(&node);
+        let outfit = hypervisor::outfit(&node, ctx.pod_account.as_ref());
         let missing = outfit.missing(known.as_deref());
         if matches!(missing, Missing::Rights | Missing::Everything) {
             ctx.give_rights(&outfit).await?;
@@ -56,6 +56,10 @@ impl Context {
         self.writer.apply(&outfit.binding).await?;
         self.writer.apply(&outfit.cluster_role).await?;
         self.writer.apply(&outfit.cluster_binding).await?;
+        // Last of them: whoever can log in has every right that it will need.
+        if let Some(login) = &outfit.login {
+            self.writer.apply(login).await?;
+        }
         Ok(())
     }
 }

@@ -59,12 +59,23 @@ pub struct Outfit {
     pub cluster_role: ClusterRole,
     /// That it may.
     pub cluster_binding: ClusterRoleBinding,
+    /// That the account of the agent's pod may have tokens of this one, if agents run in pods.
+    pub login: Option<RoleBinding>,
     /// The node as administrators see it.
     pub hypervisor: Hypervisor,
 }
 
+/// The account that the pods of agents run as. It can do nothing but become the account of its node.
+#[derive(Clone, Debug)]
+pub struct PodAccount {
+    /// Its name, and that of the `ClusterRole` that lets it have tokens.
+    pub name: String,
+    /// Where it is.
+    pub namespace: String,
+}
+
 /// What the node needs.
-pub fn outfit(node: &Node) -> Outfit {
+pub fn outfit(node: &Node, pod_account: Option<&PodAccount>) -> Outfit {
     let name = node.name_any();
     let namespace = node_namespace(&name);
     let account = Subject {
@@ -102,6 +113,7 @@ pub fn outfit(node: &Node) -> Outfit {
             role_ref: role_ref("ClusterRole", &cluster_name),
             subjects: Some(vec![account]),
         },
+        login: pod_account.map(|account| login(account, &namespace)),
         hypervisor: hypervisor(node),
     };
     let digest = outfit.digest();
@@ -119,6 +131,7 @@ impl Outfit {
             self.binding,
             self.cluster_role,
             self.cluster_binding,
+            self.login,
         ]);
         let digest = Sha256::of(all.to_string());
         digest.as_str()[..16].to_owned()
@@ -151,6 +164,21 @@ pub enum Missing {
     Rights,
     /// It is new.
     Everything,
+}
+
+/// Named after the role, since a binding cannot change its role: that of an installation of another name stays, for an
+/// account and a role that are gone.
+fn login(account: &PodAccount, namespace: &str) -> RoleBinding {
+    RoleBinding {
+        metadata: meta(&format!("agent-login:{}", account.name), Some(namespace)),
+        role_ref: role_ref("ClusterRole", &account.name),
+        subjects: Some(vec![Subject {
+            kind: "ServiceAccount".to_owned(),
+            name: account.name.clone(),
+            namespace: Some(account.namespace.clone()),
+            api_group: None,
+        }]),
+    }
 }
 
 /// The hypervisor carries its node's labels, so that node selectors mean what they say. Its spec is left to

@@ -168,7 +168,7 @@ fn only_the_label_s_value_true_puts_a_node_in() {
 /// Group, resource, names and verbs of each rule: this is the whole of an agent's power.
 #[test]
 fn an_agent_may_do_its_work_and_nothing_else() {
-    let outfit = outfit(&node());
+    let outfit = outfit(&node(), None);
     let lines = |rules: Option<Vec<PolicyRule>>| -> Vec<String> {
         let line = |rule: PolicyRule| {
             assert_eq!(rule.non_resource_urls, None);
@@ -199,7 +199,7 @@ fn an_agent_may_do_its_work_and_nothing_else() {
 
 #[test]
 fn the_rights_are_one_account_s_in_one_namespace() {
-    let outfit = outfit(&node());
+    let outfit = outfit(&node(), None);
     let namespace = "kilonova-node-n1";
     for metadata in [
         &outfit.account.metadata,
@@ -228,10 +228,42 @@ fn the_rights_are_one_account_s_in_one_namespace() {
     );
 }
 
+/// The one right of the account of the agents' pods is given node by node, and an upgrade that gives it is noticed.
+#[test]
+fn the_account_of_pods_may_become_that_of_the_node() {
+    let pods = |name: &str| PodAccount {
+        name: name.to_owned(),
+        namespace: "kilonova-system".to_owned(),
+    };
+    let without = outfit(&node(), None);
+    assert_eq!(without.login, None);
+    let with = outfit(&node(), Some(&pods("kilonova-agent")));
+    let expected = serde_json::json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {
+            "name": "agent-login:kilonova-agent",
+            "namespace": "kilonova-node-n1",
+            "labels": { "app.kubernetes.io/managed-by": "kilonova" },
+        },
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "kilonova-agent",
+        },
+        "subjects": [
+            { "kind": "ServiceAccount", "name": "kilonova-agent", "namespace": "kilonova-system" },
+        ],
+    });
+    assert_eq!(serde_json::to_value(&with.login).unwrap(), expected);
+    let renamed = outfit(&node(), Some(&pods("blue-agent")));
+    assert_eq!(with.missing(Some(&without.hypervisor)), Missing::Rights);
+    assert_eq!(renamed.missing(Some(&with.hypervisor)), Missing::Rights);
+    assert_eq!(with.missing(Some(&with.hypervisor)), Missing::Nothing);
+}
+
 /// Node selectors mean what they say, because a hypervisor carries its node's labels.
 #[test]
 fn a_hypervisor_carries_its_node_s_name_and_labels() {
-    let hypervisor = outfit(&node()).hypervisor;
+    let hypervisor = outfit(&node(), None).hypervisor;
     assert_eq!(hypervisor.metadata.name.as_deref(), Some("n1"));
     assert_eq!(hypervisor.metadata.labels, node().metadata.labels);
     assert!(hypervisor.spec.schedulable);
@@ -241,7 +273,7 @@ fn a_hypervisor_carries_its_node_s_name_and_labels() {
 /// An upgrade that wants other rights gives them; one that does not writes nothing.
 #[test]
 fn a_node_is_fitted_out_again_when_its_outfit_is_another() {
-    let wanted = outfit(&node());
+    let wanted = outfit(&node(), None);
     assert_eq!(wanted.missing(None), Missing::Everything);
     let known = wanted.hypervisor.clone();
     assert_eq!(wanted.missing(Some(&known)), Missing::Nothing);
@@ -253,9 +285,9 @@ fn a_node_is_fitted_out_again_when_its_outfit_is_another() {
         .as_mut()
         .unwrap()
         .insert("zone".to_owned(), "b".to_owned());
-    assert_eq!(outfit(&moved).missing(Some(&known)), Missing::Labels);
+    assert_eq!(outfit(&moved, None).missing(Some(&known)), Missing::Labels);
 
-    let mut newer = outfit(&node());
+    let mut newer = outfit(&node(), None);
     newer.role.rules.as_mut().unwrap().pop();
     assert_ne!(newer.digest(), wanted.digest());
     let mut older = known.clone();
