@@ -1,0 +1,117 @@
+{{/* The chart's name, as labels have it. */}}
+{{- define "kilonova.name" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* What the names of all objects begin with. Room is left for the longest ending. */}}
+{{- define "kilonova.fullname" -}}
+{{- $name := .Values.nameOverride | default .Chart.Name -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 48 | trimSuffix "-" }}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 48 | trimSuffix "-" }}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 48 | trimSuffix "-" }}
+{{- end -}}
+{{- end }}
+
+{{/* What all objects carry. */}}
+{{- define "kilonova.labels" -}}
+{{- with .Values.commonLabels }}
+{{- toYaml . }}
+{{ end -}}
+app.kubernetes.io/name: {{ include "kilonova.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{/* What all objects of one role carry. Takes (list . "operator"). */}}
+{{- define "kilonova.roleLabels" -}}
+{{ include "kilonova.labels" (index . 0) }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{/*
+By what the pods of one role are found. Takes (list . "operator"). Selectors of a Deployment cannot be changed: nothing
+may be added here, and nothing of it may depend on a version.
+*/}}
+{{- define "kilonova.selector" -}}
+app.kubernetes.io/name: {{ include "kilonova.name" (index . 0) }}
+app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{/* The image; a digest says more than a tag. */}}
+{{- define "kilonova.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{ .repository }}@{{ .digest }}
+{{- else -}}
+{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* What pulls the image, for every container. */}}
+{{- define "kilonova.container" -}}
+image: {{ include "kilonova.image" . | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+{{- end }}
+
+{{/* A role's settings as its environment. Takes (list . "operator"). */}}
+{{- define "kilonova.environment" -}}
+{{- $values := index (index . 0).Values (index . 1) -}}
+{{- range $key, $value := $values.settings }}
+{{- if not (kindIs "invalid" $value) }}
+- name: KILONOVA_{{ snakecase $key | upper }}
+  value: {{ if kindIs "float64" $value }}{{ int64 $value | toString | quote }}{{ else }}{{ toString $value | quote }}{{ end }}
+{{- end }}
+{{- end }}
+{{- with $values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* The priority class of a role: the chart's own, unless another is named. Takes (list . "operator"). */}}
+{{- define "kilonova.priorityClass" -}}
+{{- $values := index (index . 0).Values (index . 1) -}}
+{{- $values.priorityClassName | default (printf "%s-%s" (include "kilonova.fullname" (index . 0)) (index . 1)) }}
+{{- end }}
+
+{{/* Where and under which names and labels the pods of a role run. Takes (list . "operator"). */}}
+{{- define "kilonova.podMetadata" -}}
+{{- $values := index (index . 0).Values (index . 1) -}}
+labels:
+  {{- with $values.podLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+  {{- include "kilonova.roleLabels" . | nindent 2 }}
+{{- with $values.podAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* The Pod Security profile "restricted", for all but the agent: the pod's part. */}}
+{{- define "kilonova.restrictedPod" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{/* The Pod Security profile "restricted", for all but the agent: the container's part. */}}
+{{- define "kilonova.restrictedContainer" -}}
+allowPrivilegeEscalation: false
+privileged: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+capabilities:
+  drop: [ALL]
+{{- end }}
