@@ -302,3 +302,45 @@ pub enum ServerState {
     /// Being deleted.
     Deleting,
 }
+
+impl ServerState {
+    /// Every state, in the order of a server's life.
+    pub const ALL: [Self; 9] = [
+        Self::Build,
+        Self::Active,
+        Self::Shutoff,
+        Self::Paused,
+        Self::Suspended,
+        Self::Reboot,
+        Self::HardReboot,
+        Self::Error,
+        Self::Deleting,
+    ];
+
+    /// The word that kubectl shows.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Build => "BUILD",
+            Self::Active => "ACTIVE",
+            Self::Shutoff => "SHUTOFF",
+            Self::Paused => "PAUSED",
+            Self::Suspended => "SUSPENDED",
+            Self::Reboot => "REBOOT",
+            Self::HardReboot => "HARD_REBOOT",
+            Self::Error => "ERROR",
+            Self::Deleting => "DELETING",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_has_one_word() {
+        for state in ServerState::ALL {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
+    }
+}

@@ -11,15 +11,16 @@ use crate::{
     api::{hypervisor::VirtType, node_namespace},
     cluster::{
         Cache, Writer,
-        metrics::{self, CacheMetrics, ControllerMetrics},
+        metrics::{self, CacheMetrics, ControllerMetrics, Registry, RequestMetrics},
         probe,
     },
     node::{
         controller::{self, MANAGER, host::Host, memory::Memory},
         disks::Disks,
+        driver::Observer,
         images::{ImageCache, Limits},
         libvirt::{Libvirt, Settings},
-        metrics::{NodeMetrics, observer},
+        metrics::{ImageMetrics, NodeMetrics, observer},
     },
 };
 
@@ -71,6 +72,33 @@ impl VirtTypeArgument {
     }
 }
 
+/// Everything that an agent tells Prometheus.
+pub(super) struct Metrics {
+    pub(super) registry: Registry,
+    requests: RequestMetrics,
+    controllers: ControllerMetrics,
+    caches: CacheMetrics,
+    node: NodeMetrics,
+    images: ImageMetrics,
+    observer: Observer,
+}
+
+impl Metrics {
+    /// Registers all of it.
+    pub(super) fn new() -> Self {
+        let mut registry = metrics::registry();
+        Self {
+            requests: RequestMetrics::new(&mut registry),
+            controllers: ControllerMetrics::new(&mut registry),
+            caches: CacheMetrics::new(&mut registry),
+            node: NodeMetrics::new(&mut registry),
+            images: ImageMetrics::new(&mut registry),
+            observer: observer(&mut registry),
+            registry,
+        }
+    }
+}
+
 /// Runs until it is asked to stop. Guests run on after that.
 pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
     let AgentArguments {
@@ -83,22 +111,20 @@ pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
         virt_type,
     } = arguments;
     let config = super::config().await?;
+    let metrics = Metrics::new();
     let namespace = node_namespace(&node_name);
-    let mut registry = metrics::registry();
-    let controller_metrics = ControllerMetrics::new(&mut registry);
-    let cache_metrics = CacheMetrics::new(&mut registry);
-    let node_metrics = NodeMetrics::new(&mut registry);
     let settings = Settings {
         uri: libvirt_uri,
         virt_type: virt_type.demanded(),
-        observer: observer(&mut registry),
+        observer: metrics.observer,
     };
-    let images = ImageCache::new(&state_dir, Limits::default()).with_context(|| {
-        format!(
-            "cannot use {} for images: choose another --state-dir",
-            state_dir.display()
-        )
-    })?;
+    let images =
+        ImageCache::new(&state_dir, Limits::default(), metrics.images).with_context(|| {
+            format!(
+                "cannot use {} for images: choose another --state-dir",
+                state_dir.display()
+            )
+        })?;
     let disks = Disks::new(&state_dir).with_context(|| {
         format!(
             "cannot use {} for disks: choose another --state-dir",
@@ -107,12 +133,13 @@ pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
     })?;
     let (ready, readiness) = watch::channel(Some("reading the node's guests".to_owned()));
     let (trouble, account) = watch::channel(None);
-    let mut page = tokio::spawn(probe::serve(listen, registry, vec![account, readiness]));
+    let probes = vec![account, readiness];
+    let mut page = tokio::spawn(probe::serve(listen, metrics.registry, probes));
 
     let work = async {
         let mut stop = super::stop_signal()?;
         let client = tokio::select! {
-            client = login.client(config, &node_name, trouble) => client?,
+            client = login.client(config, &node_name, &metrics.requests, trouble) => client?,
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
         };
         let guests = Cache::start(
@@ -123,7 +150,7 @@ pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
             guests = guests => guests,
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
         };
-        guests.measure(&cache_metrics);
+        guests.measure(&metrics.caches);
         ready.send_replace(None);
         info!(
             node = node_name,
@@ -142,10 +169,10 @@ pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
             disks,
             memory: Memory::default(),
             host: Host::default(),
-            metrics: node_metrics,
+            metrics: metrics.node,
         });
         // Boxed, since it is large: it holds everything that the agent does at once.
-        Box::pin(controller::run::all(context, controller_metrics, stop)).await;
+        Box::pin(controller::run::all(context, metrics.controllers, stop)).await;
         Ok(())
     };
     tokio::select! {

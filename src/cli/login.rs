@@ -8,6 +8,7 @@ use crate::{
     api::{HYPERVISOR_LABEL, node_namespace},
     cluster::{
         login::{self, Account},
+        metrics::RequestMetrics,
         request,
     },
     compute::plan::hypervisor::AGENT_ACCOUNT,
@@ -28,11 +29,12 @@ impl Login {
         self,
         config: Config,
         node: &str,
+        metrics: &RequestMetrics,
         trouble: watch::Sender<Option<String>>,
     ) -> anyhow::Result<Client> {
         let client = match self {
-            Self::Kubeconfig => request::client(config),
-            Self::Pod => login::client(config, account(node), trouble).await,
+            Self::Kubeconfig => request::client(config, metrics),
+            Self::Pod => login::client(config, account(node), metrics, trouble).await,
         };
         client.context(super::NO_CLIENT)
     }

@@ -15,6 +15,7 @@ use tokio::{
 use tracing::{error, info};
 
 use crate::cluster::{
+    metrics::RequestMetrics,
     request,
     telemetry::{self, LogFormat},
 };
@@ -24,6 +25,7 @@ mod agent;
 mod crds;
 #[cfg(feature = "libvirt")]
 mod login;
+mod metrics;
 mod operator;
 
 /// OpenStack-style infrastructure as a service inside Kubernetes.
@@ -43,6 +45,8 @@ enum Role {
     Agent(agent::AgentArguments),
     /// Prints the custom resource definitions, or writes one file for each kind.
     Crds(crds::CrdsArguments),
+    /// Prints a page of everything that operators and agents tell Prometheus.
+    Metrics,
 }
 
 /// What every long-running role takes.
@@ -75,6 +79,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
             in_runtime(agent::run(role))
         }
         Role::Crds(role) => crds::run(&role, &mut io::stdout().lock()),
+        Role::Metrics => metrics::run(&mut io::stdout().lock()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -101,8 +106,8 @@ fn in_runtime(role: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<
 }
 
 /// A client for the cluster that the environment names: `KUBECONFIG`, or the pod's own account.
-async fn client() -> anyhow::Result<Client> {
-    request::client(config().await?).context(NO_CLIENT)
+async fn client(metrics: &RequestMetrics) -> anyhow::Result<Client> {
+    request::client(config().await?, metrics).context(NO_CLIENT)
 }
 
 /// What went wrong when there is a configuration but no client of it.

@@ -9,13 +9,13 @@ use crate::{
     cluster::{
         Writer,
         election::Election,
-        metrics::{self, CacheMetrics, ControllerMetrics},
+        metrics::{self, CacheMetrics, ControllerMetrics, Registry, RequestMetrics},
         probe,
         reporter::Reporter,
     },
     compute::{
-        controller::{self, Caches, MANAGER},
-        metrics::SchedulerMetrics,
+        controller::{self, Caches, MANAGER, census::Census},
+        metrics::{SchedulerMetrics, ServerMetrics},
         plan::hypervisor::PodAccount,
         scheduler::Scheduler,
     },
@@ -46,6 +46,33 @@ pub struct OperatorArguments {
     agent_account: Option<String>,
 }
 
+/// Everything that an operator tells Prometheus.
+pub(super) struct Metrics {
+    pub(super) registry: Registry,
+    requests: RequestMetrics,
+    controllers: ControllerMetrics,
+    caches: CacheMetrics,
+    scheduler: SchedulerMetrics,
+    servers: ServerMetrics,
+    census: Census,
+}
+
+impl Metrics {
+    /// Registers all of it.
+    pub(super) fn new() -> Self {
+        let mut registry = metrics::registry();
+        Self {
+            requests: RequestMetrics::new(&mut registry),
+            controllers: ControllerMetrics::new(&mut registry),
+            caches: CacheMetrics::new(&mut registry),
+            scheduler: SchedulerMetrics::new(&mut registry),
+            servers: ServerMetrics::new(&mut registry),
+            census: Census::new(&mut registry),
+            registry,
+        }
+    }
+}
+
 /// Runs until it is asked to stop.
 pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
     let OperatorArguments {
@@ -60,13 +87,10 @@ pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
         namespace: namespace.clone(),
     });
     let identity = identity.unwrap_or_else(default_identity);
-    let client = super::client().await?;
-    let mut registry = metrics::registry();
-    let controller_metrics = ControllerMetrics::new(&mut registry);
-    let cache_metrics = CacheMetrics::new(&mut registry);
-    let scheduler_metrics = SchedulerMetrics::new(&mut registry);
+    let metrics = Metrics::new();
+    let client = super::client(&metrics.requests).await?;
     let (ready, readiness) = watch::channel(Some("reading the cluster's state".to_owned()));
-    let mut page = tokio::spawn(probe::serve(listen, registry, vec![readiness]));
+    let mut page = tokio::spawn(probe::serve(listen, metrics.registry, vec![readiness]));
 
     let work = async {
         let mut stop = super::stop_signal()?;
@@ -74,7 +98,7 @@ pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
             caches = Caches::start(&client) => caches,
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
         };
-        caches.measure(&cache_metrics);
+        caches.measure(&metrics.caches);
         // A standby is ready: it can take over at any time.
         ready.send_replace(None);
         let reporter = Reporter::new(client.clone(), MANAGER, identity.clone());
@@ -91,12 +115,14 @@ pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
                 caches: caches.clone(),
                 writer: Writer::new(client.clone(), MANAGER),
                 reporter: reporter.clone(),
-                scheduler: Arc::new(Scheduler::new(scheduler_metrics.clone())),
+                scheduler: Arc::new(Scheduler::new(metrics.scheduler.clone())),
                 heartbeats: controller::heartbeat::Heartbeats::default(),
                 pod_account: pod_account.clone(),
+                metrics: metrics.servers.clone(),
             });
+            let _lead = metrics.census.lead(Arc::clone(&context));
             let controllers =
-                controller::run::all(context, controller_metrics.clone(), stop.clone());
+                controller::run::all(context, metrics.controllers.clone(), stop.clone());
             tokio::select! {
                 () = Box::pin(controllers) => break,
                 // Whoever has lost the lead must not write again: the controllers end where they are.

@@ -1,17 +1,21 @@
-//! What Prometheus is told. Families are made here once; labels come from closed enums and never from users.
-
-use std::sync::Arc;
+//! What Prometheus is told. Families are made here once; labels come from closed enums, from the names of kinds and of
+//! hypervisors, and never from users.
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text},
+    encoding::EncodeLabelSet,
     metrics::{
         counter::Counter,
         family::{Family, MetricConstructor},
         gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
     },
-    registry::Registry,
 };
+
+mod registry;
+mod requests;
+
+pub use registry::{Description, Registry, Told};
+pub use requests::{Counted, RequestMetrics};
 
 /// From 1 ms to 16 s: below is noise of the network, above is a fault whatever its length.
 #[derive(Clone)]
@@ -27,7 +31,7 @@ impl MetricConstructor<Histogram> for Latency {
 pub type Latencies<L> = Family<L, Histogram, Latency>;
 
 /// Which controller, and how it went.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Outcome {
     /// The controller's name.
     pub controller: &'static str,
@@ -36,7 +40,7 @@ pub struct Outcome {
 }
 
 /// Which controller.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Of {
     /// The controller's name.
     pub controller: &'static str,
@@ -61,19 +65,19 @@ impl ControllerMetrics {
         registry.register(
             "reconcile_duration_seconds",
             "Time that one run of a controller took",
-            metrics.duration.clone(),
+            &metrics.duration,
         );
         registry.register(
             "reconcile",
             "Runs of a controller, by how they ended",
-            metrics.outcomes.clone(),
+            &metrics.outcomes,
         );
         metrics
     }
 }
 
 /// Which kind.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Kind {
     /// Its name; there are as many as this program watches.
     pub kind: String,
@@ -93,7 +97,7 @@ impl CacheMetrics {
         registry.register(
             "unreadable_objects",
             "Objects that this program does not understand and leaves alone; not 0 means: upgrade it",
-            unreadable.clone(),
+            &unreadable,
         );
         Self { unreadable }
     }
@@ -106,23 +110,20 @@ pub fn registry() -> Registry {
     build
         .get_or_create(&Build {
             version: env!("CARGO_PKG_VERSION"),
+            // Told by whoever builds a release; a build of a work tree is of no commit.
+            commit: option_env!("KILONOVA_COMMIT").unwrap_or("unknown"),
         })
         .set(1);
-    registry.register("build_info", "The version that runs; always 1", build);
+    registry.register(
+        "build_info",
+        "The version that runs and the commit that it was built from; always 1",
+        &build,
+    );
     registry
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Build {
     version: &'static str,
-}
-
-/// The registry as Prometheus reads it.
-///
-/// # Errors
-/// Only if formatting into a string fails, which it does not.
-pub fn encode(registry: &Arc<Registry>) -> Result<String, std::fmt::Error> {
-    let mut page = String::new();
-    text::encode(&mut page, registry)?;
-    Ok(page)
+    commit: &'static str,
 }

@@ -3,10 +3,9 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{Router, extract::State, http::StatusCode, routing::get};
-use prometheus_client::registry::Registry;
 use tokio::{net::TcpListener, sync::watch};
 
-use super::metrics;
+use super::metrics::Registry;
 
 /// Why a part of the process is not ready, for `/readyz`; `None` when it is.
 pub type Readiness = watch::Receiver<Option<String>>;
@@ -50,7 +49,9 @@ pub async fn serve(
 type Page = ([(&'static str, &'static str); 1], String);
 
 async fn metrics_page(State(registry): State<Arc<Registry>>) -> Result<Page, StatusCode> {
-    let page = metrics::encode(&registry).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    let page = registry
+        .encode()
+        .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
     Ok((
         [(
             "content-type",

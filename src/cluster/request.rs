@@ -8,11 +8,13 @@ use std::time::Duration;
 use kube::{
     Client, Config,
     api::GetParams,
+    client::ClientBuilder,
     core::{Request, Status},
 };
 use tokio::time;
+use tower::layer::layer_fn;
 
-use super::writer::Object;
+use super::{metrics::RequestMetrics, writer::Object};
 
 /// How long an answer may take. The API server itself gives up on most requests after a minute; one that has not
 /// answered by then will hardly do any good.
@@ -107,9 +109,13 @@ impl Error {
     }
 }
 
-/// A client that gives up: on connections that do not come about, and on those that have died without a word.
-pub fn client(config: Config) -> kube::Result<Client> {
-    Client::try_from(limited(config))
+/// A client that gives up: on connections that do not come about, and on those that have died without a word. Each of
+/// its requests is counted.
+pub fn client(config: Config, metrics: &RequestMetrics) -> kube::Result<Client> {
+    let counted = layer_fn(|service| metrics.count(service));
+    Ok(ClientBuilder::try_from(limited(config))?
+        .with_layer(&counted)
+        .build())
 }
 
 /// The same configuration, with the limits of every client of ours.

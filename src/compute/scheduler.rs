@@ -24,7 +24,7 @@ use super::{
     metrics::{By, Decided, SchedulerMetrics},
     plan::{
         resolve::Resolved,
-        scheduler::{Host, Placement, Refusal, Request, View, Weights},
+        scheduler::{Account, Host, Placement, Refusal, Request, View, Weights},
         server::Binding,
     },
 };
@@ -106,7 +106,6 @@ impl Scheduler {
             .map(|(uid, place)| (uid.as_str(), place.node.as_str(), place.resources));
         let room = view.rebind_all(claimed.chain(pending));
         waiting.retain(|reference| there.contains(reference));
-        self.count_waiting(&state);
         drop(state);
         if room {
             self.call();
@@ -155,7 +154,6 @@ impl Scheduler {
                 state.waiting.insert(ObjectRef::from_obj(server));
             }
         }
-        self.count_waiting(&state);
         drop(state);
         self.metrics.latency.observe(began.elapsed().as_secs_f64());
         self.count(&result);
@@ -169,7 +167,6 @@ impl Scheduler {
         let uid = server.uid().unwrap_or_default();
         state.assumed.remove(&uid);
         let freed = state.view.forget(&uid);
-        self.count_waiting(&state);
         drop(state);
         if freed {
             self.call();
@@ -191,9 +188,18 @@ impl Scheduler {
         })
     }
 
-    fn count_waiting(&self, state: &State) {
-        let waiting = i64::try_from(state.waiting.len()).unwrap_or(i64::MAX);
-        self.metrics.waiting.set(waiting);
+    /// How many servers wait for room.
+    pub fn waiting(&self) -> usize {
+        self.locked().waiting.len()
+    }
+
+    /// What each hypervisor may give to servers, and what it has given.
+    pub fn accounts(&self) -> BTreeMap<String, Account> {
+        let state = self.locked();
+        let accounts = state.view.accounts();
+        accounts
+            .map(|(name, account)| (name.to_owned(), account))
+            .collect()
     }
 
     fn call(&self) {

@@ -9,9 +9,17 @@ use testbed::{Seen, wait_for};
 
 use crate::shared::{Project, SOON, TINY, page_of, testbed};
 
-/// What the operator tells Prometheus, by what must stand at the beginning of a line.
-const OPERATOR_METRICS: [&str; 9] = [
+/// What the operator tells Prometheus once it has placed a server and refused another, by what must stand at the
+/// beginning of a line. That every family is documented is `repository/metrics.rs`' business.
+const OPERATOR_METRICS: [&str; 16] = [
     "kilonova_build_info{version=",
+    "kilonova_leader 1",
+    "kilonova_servers{state=\"SHUTOFF\"} ",
+    "kilonova_hypervisors{ready=\"true\"} ",
+    "kilonova_hypervisor_ready{hypervisor=",
+    "kilonova_hypervisor_silence_seconds{hypervisor=",
+    "kilonova_hypervisor_allocated_memory_bytes{hypervisor=",
+    "kilonova_api_requests_total{verb=\"watch\",code=\"200\"}",
     "kilonova_reconcile_duration_seconds_bucket{",
     "kilonova_reconcile_duration_seconds_count{controller=\"server\"}",
     "kilonova_reconcile_total{controller=\"server\",outcome=\"ok\"}",
@@ -19,17 +27,21 @@ const OPERATOR_METRICS: [&str; 9] = [
     "kilonova_scheduler_decisions_total{outcome=\"placed\"}",
     "kilonova_scheduler_decisions_total{outcome=\"refused\"}",
     "kilonova_scheduler_refused_hypervisors_total{filter=\"NodeSelector\"}",
-    "kilonova_scheduler_waiting_servers ",
+    "kilonova_scheduler_waiting_servers{} ",
 ];
-/// What an agent tells it.
-const AGENT_METRICS: [&str; 7] = [
+/// What an agent tells it once it has an image and a guest.
+const AGENT_METRICS: [&str; 11] = [
     "kilonova_build_info{version=",
+    "kilonova_api_requests_total{verb=\"patch\",code=\"200\"}",
     "kilonova_reconcile_duration_seconds_count{controller=\"guest\"}",
     "kilonova_reconcile_total{controller=\"guest\",outcome=\"ok\"}",
     "kilonova_libvirt_call_seconds_bucket{",
     "kilonova_guests ",
     "kilonova_orphaned_domains ",
     "kilonova_guest_restarts_total ",
+    "kilonova_node_disk_free_bytes ",
+    "kilonova_image_cache_images{state=\"ready\"} ",
+    "kilonova_image_download_bytes_total ",
 ];
 
 #[tokio::test]
@@ -50,7 +62,7 @@ async fn operator_and_agents_answer_probes_and_count_what_they_do() -> Result<()
         .wait_words("nowhere", "Scheduled", false, &["node selector"])
         .await?;
     let testbed = testbed().await?;
-    has_metrics(testbed.operator_address(), &OPERATOR_METRICS)
+    has_metrics(testbed.operator_address().await?, &OPERATOR_METRICS)
         .await
         .context("the operator")?;
     let server = project.get("off").await?;

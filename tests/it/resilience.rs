@@ -60,7 +60,7 @@ async fn all_ready(testbed: &Testbed) -> Result<()> {
         .nodes()?
         .into_iter()
         .map(|node| (node.address(), 8081).into());
-    for address in agents.chain([testbed.operator_address()]) {
+    for address in agents.chain([testbed.operator_address().await?]) {
         let (status, page) = page_of(address, "/readyz").await?;
         ensure!(status == 200, "{address} answers {status}: {page}");
     }

@@ -304,7 +304,7 @@ async fn one_is_bound(project: &Project<'_>, of: usize) -> Result<String> {
 async fn wait_waiting(testbed: &Testbed, count: usize) -> Result<()> {
     let line = format!("kilonova_scheduler_waiting_servers {count}");
     wait_for(&line, SOON * 2, async || {
-        let page = page_of(testbed.operator_address(), "/metrics").await;
+        let page = page_of(testbed.operator_address().await?, "/metrics").await;
         Ok(match page {
             Ok((200, page)) if page.lines().any(|found| found == line) => Seen::Wanted(()),
             Ok((status, _)) => Seen::NotYet(format!("{status}, and another number")),

@@ -14,13 +14,14 @@ use std::time::Duration;
 
 use kube::{Client, Config, client::ClientBuilder, config::AuthInfo};
 use tokio::{sync::watch, time};
+use tower::layer::layer_fn;
 use tracing::{info, warn};
 
 pub use exchange::Account;
 use exchange::{Exchange, Granted};
 use token::Token;
 
-use super::request;
+use super::{metrics::RequestMetrics, request};
 
 mod exchange;
 #[cfg(test)]
@@ -35,15 +36,17 @@ const PAUSE: Duration = Duration::from_secs(5);
 pub async fn client(
     mut config: Config,
     account: Account,
+    metrics: &RequestMetrics,
     trouble: watch::Sender<Option<String>>,
 ) -> kube::Result<Client> {
     let exchange = Exchange {
-        client: request::client(config.clone())?,
+        client: request::client(config.clone(), metrics)?,
         account,
     };
     config.auth_info = AuthInfo::default();
     let builder = ClientBuilder::try_from(request::limited(config))?;
-    let build = |token: &Token| builder.with_layer(token).build();
+    let counted = layer_fn(|service| metrics.count(service));
+    let build = |token: &Token| builder.with_layer(token).with_layer(&counted).build();
     Ok(begin(exchange, build, trouble).await)
 }
 

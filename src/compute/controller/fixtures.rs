@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
-use prometheus_client::registry::Registry;
-
 use crate::{
     api::{flavor::Flavor, guest::Guest, hypervisor::Hypervisor, image::Image, server::Server},
-    cluster::{Cache, Writer, mock::MockServer, reporter::Reporter},
-    compute::{metrics::SchedulerMetrics, scheduler::Scheduler},
+    cluster::{Cache, Writer, metrics, mock::MockServer, reporter::Reporter},
+    compute::{
+        metrics::{SchedulerMetrics, ServerMetrics},
+        scheduler::Scheduler,
+    },
 };
 
 use super::{Caches, Context, MANAGER, heartbeat::Heartbeats};
@@ -37,7 +38,7 @@ impl Cluster {
             nodes: Arc::new(Cache::holding([])),
             leases: Arc::new(Cache::holding([])),
         };
-        let scheduler = Scheduler::new(SchedulerMetrics::new(&mut Registry::default()));
+        let scheduler = Scheduler::new(SchedulerMetrics::new(&mut metrics::registry()));
         scheduler.rebuild(&caches.hypervisors, &caches.servers);
         Arc::new(Context {
             caches,
@@ -46,6 +47,7 @@ impl Cluster {
             scheduler: Arc::new(scheduler),
             heartbeats: Heartbeats::default(),
             pod_account: None,
+            metrics: ServerMetrics::new(&mut metrics::registry()),
         })
     }
 }

@@ -17,10 +17,11 @@ use crate::{
     cluster::{Cache, Writer, metrics::CacheMetrics, reporter::Reporter},
 };
 
-use super::{plan::hypervisor::PodAccount, scheduler::Scheduler};
+use super::{metrics::ServerMetrics, plan::hypervisor::PodAccount, scheduler::Scheduler};
 
 pub mod action;
 pub mod catalogue;
+pub mod census;
 pub mod heartbeat;
 pub mod hypervisor;
 pub mod node;
@@ -131,4 +132,6 @@ pub struct Context {
     pub heartbeats: heartbeat::Heartbeats,
     /// Who agents are before they are their nodes, if they run in pods.
     pub pod_account: Option<PodAccount>,
+    /// What is counted of servers.
+    pub metrics: ServerMetrics,
 }

@@ -19,6 +19,7 @@ use crate::{
         writer::{Claim, Failure},
     },
     compute::plan::{
+        build_time::build_time,
         happening,
         hypervisor::node_voice,
         resolve::{self, Found, UserDataFound},
@@ -250,6 +251,9 @@ async fn report(ctx: &Context, server: &Server, status: ServerStatus) -> Result<
 
 fn tell(ctx: &Context, server: &Server, status: &ServerStatus) {
     let before = server.status.clone().unwrap_or_default();
+    if let Some(took) = build_time(server, &before, status) {
+        ctx.metrics.built(took);
+    }
     for happening in happening::between(&before, status) {
         ctx.reporter.tell(server, happening);
     }

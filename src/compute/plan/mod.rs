@@ -1,6 +1,7 @@
 //! Decisions about servers. Pure: no async, no client, no clock, no randomness, no I/O.
 
 pub mod action;
+pub mod build_time;
 pub mod catalogue;
 pub mod cloud_init;
 #[cfg(test)]

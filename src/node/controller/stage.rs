@@ -25,7 +25,7 @@ use crate::{
         disks::{Disks, GuestFolder},
         fake::Fake,
         images::{ImageCache, Limits},
-        metrics::NodeMetrics,
+        metrics::{ImageMetrics, NodeMetrics},
         plan::{
             capabilities::{self, HostFacts},
             fixtures::{HYPERVISOR, UID},
@@ -110,7 +110,7 @@ pub(super) async fn stage(guests: Vec<Guest>) -> Stage {
         .await,
         writer: Writer::new(client, MANAGER),
         driver: Fake::new(host()),
-        images: ImageCache::new(state.path(), Limits::default()).unwrap(),
+        images: ImageCache::new(state.path(), Limits::default(), ImageMetrics::default()).unwrap(),
         disks: Disks::new(state.path()).unwrap(),
         memory: Memory::default(),
         host: Host::default(),

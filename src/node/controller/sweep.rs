@@ -83,6 +83,8 @@ async fn sweep<D: Driver>(ctx: &Context<D>, notes: &mut Notes) {
     ctx.metrics
         .guests
         .set(i64::try_from(guests.len()).unwrap_or(i64::MAX));
+    ctx.images.count();
+    measure_disk(ctx);
     let wanted: BTreeSet<String> = guests.iter().map(|guest| guest.name_any()).collect();
     ctx.memory.keep(&wanted);
     let Some(seen) = look(ctx, notes, &wanted).await else {
@@ -114,6 +116,17 @@ async fn sweep<D: Driver>(ctx: &Context<D>, notes: &mut Notes) {
             error = telemetry::chain(&error),
             "unused images could not be removed"
         );
+    }
+}
+
+/// What cannot be told now is told as it was last.
+fn measure_disk<D: Driver>(ctx: &Context<D>) {
+    if let Ok(disk) = rustix::fs::statvfs(&ctx.state_dir) {
+        let bytes =
+            |blocks: u64| i64::try_from(blocks.saturating_mul(disk.f_frsize)).unwrap_or(i64::MAX);
+        ctx.metrics.disk_size.set(bytes(disk.f_blocks));
+        // What root alone may still write is no help to guests.
+        ctx.metrics.disk_free.set(bytes(disk.f_bavail));
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::{sync::atomic::Ordering, time::Instant};
 
+use prometheus_client::metrics::counter::Counter;
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 use sha2::{Digest, Sha256 as Hasher};
 use tempfile::TempPath;
@@ -50,10 +51,11 @@ enum RedirectError {
 pub(super) struct Downloader {
     client: Client,
     limits: Limits,
+    downloaded: Counter,
 }
 
 impl Downloader {
-    pub fn new(limits: &Limits) -> Result<Self, CacheError> {
+    pub fn new(limits: &Limits, downloaded: Counter) -> Result<Self, CacheError> {
         // The client would panic.
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             return Err(CacheError::NoTlsProvider);
@@ -80,6 +82,7 @@ impl Downloader {
         Ok(Self {
             client,
             limits: limits.clone(),
+            downloaded,
         })
     }
 
@@ -104,6 +107,7 @@ impl Downloader {
             .store(total.unwrap_or(0), Ordering::Relaxed);
         let transfer = Transfer {
             limits: &self.limits,
+            downloaded: &self.downloaded,
             store,
             running,
             url: &name,
@@ -157,6 +161,7 @@ struct Received {
 /// One response on its way to the disk.
 struct Transfer<'a> {
     limits: &'a Limits,
+    downloaded: &'a Counter,
     store: &'a Store,
     running: &'a Running,
     url: &'a str,
@@ -177,6 +182,7 @@ impl Transfer<'_> {
             .map_err(|_| self.stalled(size))?
             .map_err(|error| self.interrupted(size, error))?
         {
+            self.downloaded.inc_by(chunk.len() as u64);
             pace.advance(chunk.len() as u64, self.limits);
             size = size.saturating_add(chunk.len() as u64);
             self.check_size(size)?;

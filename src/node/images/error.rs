@@ -115,6 +115,14 @@ impl DownloadError {
         }
     }
 
+    /// For metrics: whether it may pass.
+    pub fn word(&self) -> &'static str {
+        match self.remedy() {
+            Remedy::TrySoon | Remedy::TrySlowly => "failed",
+            Remedy::TryOnceMore | Remedy::AllowMore | Remedy::Never => "refused",
+        }
+    }
+
     /// For the user: what happened, and the first cause of it. The links between the two are the HTTP client's own
     /// words and help nobody.
     pub fn message(&self) -> String {

@@ -33,7 +33,10 @@ use std::{
 
 use tokio::sync::{Semaphore, broadcast};
 
-use crate::api::{guest::ImageContent, image::CachedImage, value::Sha256};
+use crate::{
+    api::{guest::ImageContent, image::CachedImage, value::Sha256},
+    node::metrics::{Ended, ImageMetrics},
+};
 
 use download::{Download, Downloader};
 use entry::{Key, Running, State};
@@ -172,6 +175,7 @@ struct Shared {
     downloader: Downloader,
     places: Semaphore,
     changes: broadcast::Sender<Sha256>,
+    metrics: ImageMetrics,
     // A plain mutex: it is held for map operations, a `stat` and a `rename`, and never across an await.
     table: Mutex<Table>,
 }
@@ -180,19 +184,24 @@ impl ImageCache {
     /// Opens the cache in `<state>/images`: takes up the images that are there and removes what was unfinished.
     ///
     /// Assumptions: the process has installed its TLS provider, and no other process uses the folder.
-    pub fn new(state_dir: &Path, limits: Limits) -> Result<Self, CacheError> {
+    pub fn new(
+        state_dir: &Path,
+        limits: Limits,
+        metrics: ImageMetrics,
+    ) -> Result<Self, CacheError> {
         let store = Store::open(state_dir)?;
         let mut table = Table::default();
         for (key, stored, used_at) in store.scan()? {
             table.add_stored(key, stored, used_at);
         }
         let shared = Shared {
-            downloader: Downloader::new(&limits)?,
+            downloader: Downloader::new(&limits, metrics.downloaded.clone())?,
             places: Semaphore::new(limits.downloads_max),
             changes: broadcast::Sender::new(CHANGES_KEPT),
             table: Mutex::new(table),
             limits,
             store,
+            metrics,
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -250,6 +259,11 @@ impl ImageCache {
     /// All images that the cache has something to say of, in order.
     pub fn list(&self) -> Vec<CachedImage> {
         self.shared.lock().list()
+    }
+
+    /// Brings up to date what Prometheus is told of the images.
+    pub fn count(&self) {
+        self.shared.metrics.see(&self.list());
     }
 
     /// Gives back what nobody needs, and returns the digests of the images that were removed.
@@ -326,7 +340,13 @@ impl Shared {
             return;
         };
         // Under the lock, so that the name and the table always agree.
-        match outcome.and_then(|download| self.store.publish(&key, download)) {
+        let outcome = outcome.and_then(|download| self.store.publish(&key, download));
+        let word = outcome
+            .as_ref()
+            .map_or_else(DownloadError::word, |_| "done");
+        let ended = Ended { outcome: word };
+        self.metrics.downloads.get_or_create(&ended).inc();
+        match outcome {
             Ok(stored) => {
                 let size = stored.size;
                 tracing::info!(image = %image.name, sha256 = %key.sha256, size, "image is ready");

@@ -7,7 +7,11 @@ use super::{
     test_server::{Behavior, Server},
     *,
 };
-use crate::api::image::{CacheState, DiskFormat};
+use crate::{
+    api::image::{CacheState, DiskFormat},
+    cluster::metrics,
+    node::metrics::ImageMetrics,
+};
 
 const LIMIT: u64 = 1 << 30;
 const STALLED: &str = "has stalled";
@@ -29,7 +33,7 @@ fn limits() -> Limits {
 fn cache(state: &TempDir, limits: Limits) -> ImageCache {
     // Fails when another test was first, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    ImageCache::new(state.path(), limits).unwrap()
+    ImageCache::new(state.path(), limits, ImageMetrics::default()).unwrap()
 }
 
 /// A raw disk with a boot record, and something in it.
@@ -141,6 +145,40 @@ async fn an_image_is_downloaded_verified_and_kept_over_restarts() {
         fs::remove_file(&path).unwrap();
         assert_eq!(settled(&second, &image, LIMIT).await, ready);
         assert_eq!(server.requests("/image"), 2);
+    }
+}
+
+#[tokio::test]
+async fn downloads_are_counted_by_how_they_end_and_images_by_how_they_stand() {
+    let server = Server::start(vec![
+        ("/good", Behavior::File(disk(1))),
+        ("/wrong", Behavior::File(disk(2))),
+    ])
+    .await;
+    let state = tempfile::tempdir().unwrap();
+    let mut registry = metrics::registry();
+    let limits = Limits {
+        retry_first: Duration::from_mins(1),
+        ..limits()
+    };
+    let cache = ImageCache::new(state.path(), limits, ImageMetrics::new(&mut registry)).unwrap();
+    for (path, content) in [("good", 1), ("wrong", 3), ("nowhere", 4)] {
+        let image = image(&format!("{}/{path}", server.address), &disk(content));
+        settled(&cache, &image, LIMIT).await;
+    }
+    cache.count();
+    let page = registry.encode().unwrap();
+    for sample in [
+        "kilonova_image_downloads_total{outcome=\"done\"} 1\n",
+        "kilonova_image_downloads_total{outcome=\"refused\"} 1\n",
+        "kilonova_image_downloads_total{outcome=\"failed\"} 1\n",
+        "kilonova_image_download_bytes_total 400000\n",
+        "kilonova_image_cache_images{state=\"ready\"} 1\n",
+        "kilonova_image_cache_images{state=\"failed\"} 2\n",
+        "kilonova_image_cache_images{state=\"downloading\"} 0\n",
+        "kilonova_image_cache_bytes 200000\n",
+    ] {
+        assert!(page.contains(sample), "no {sample} in {page}");
     }
 }
 

@@ -41,7 +41,7 @@ pub use amounts::{Amounts, Resource};
 pub use filter::Filter;
 pub use host::{Host, Usage};
 pub use refusal::Refusal;
-pub use view::View;
+pub use view::{Account, View};
 pub use weigh::{Weigher, Weights};
 
 /// A server that looks for a hypervisor.

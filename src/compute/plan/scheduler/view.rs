@@ -39,6 +39,15 @@ struct Binding {
     taken: Amounts,
 }
 
+/// A hypervisor's books.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// The most that all servers together may have: less the reserve, with overcommit.
+    pub allocatable: Amounts,
+    /// What servers have.
+    pub usage: Usage,
+}
+
 impl View {
     /// A view of an empty cloud.
     pub fn new(weights: Weights) -> Self {
@@ -184,6 +193,21 @@ impl View {
             .get(node)
             .map(|node| node.usage)
             .unwrap_or_default()
+    }
+
+    /// The books of every node, by name. A node whose `Hypervisor` is gone has nothing to give.
+    pub fn accounts(&self) -> impl Iterator<Item = (&str, Account)> {
+        self.nodes.iter().map(|(name, node)| {
+            let account = Account {
+                allocatable: node
+                    .host
+                    .as_ref()
+                    .map(|host| host.promised)
+                    .unwrap_or_default(),
+                usage: node.usage,
+            };
+            (name.as_str(), account)
+        })
     }
 
     /// Every host by name, with what it carries apart from the server that asks.
