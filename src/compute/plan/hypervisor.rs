@@ -34,6 +34,10 @@ pub const AGENT_ACCOUNT: &str = "node";
 /// Which outfit a hypervisor's agent was given: another one is due when an upgrade wants other rights.
 pub const OUTFIT: &str = "kilonova.dev/outfit";
 
+/// Whose a node's namespace is, in full: its own name may be a short form. The chart's policy for tokens of agents goes
+/// by it.
+pub const NODE: &str = "kilonova.dev/node";
+
 /// The label of everything that the operator makes.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "kilonova");
 
@@ -87,7 +91,10 @@ pub fn outfit(node: &Node, pod_account: Option<&PodAccount>) -> Outfit {
     let cluster_name = format!("kilonova:node:{name}");
     let mut outfit = Outfit {
         namespace: Namespace {
-            metadata: meta(&namespace, None),
+            metadata: ObjectMeta {
+                annotations: Some(BTreeMap::from([(NODE.to_owned(), name.clone())])),
+                ..meta(&namespace, None)
+            },
             ..Namespace::default()
         },
         account: ServiceAccount {

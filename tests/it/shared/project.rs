@@ -288,12 +288,10 @@ impl<'a> Project<'a> {
 
     /// How many writes to the API server named this object.
     pub fn writes_about(&self, name: &str) -> Result<usize> {
-        let writes = self.testbed.audit_log()?.into_iter();
-        let about = writes.filter(|write| {
-            write
-                .object_ref
-                .as_ref()
-                .is_some_and(|object| object.name == name)
+        let requests = self.testbed.audit_log()?.into_iter();
+        let about = requests.filter(|request| {
+            let object = request.object_ref.as_ref();
+            request.is_write() && object.is_some_and(|object| object.name == name)
         });
         Ok(about.count())
     }

@@ -1,4 +1,4 @@
-//! Reads what the API server wrote down about writes (see `control_plane/audit-policy.yaml`).
+//! Reads what the API server wrote down about requests (see `control_plane/audit-policy.yaml`).
 
 use std::path::Path;
 
@@ -6,11 +6,11 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-/// A request that meant to change something.
+/// A request: one that meant to change something, or one of Kilonova's own accounts.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Write {
-    /// `create`, `update`, `patch`, `delete` or `deletecollection`.
+pub struct Request {
+    /// Such as `get`, `watch` or `patch`.
     pub verb: String,
     /// Who asked.
     pub user: User,
@@ -25,6 +25,13 @@ pub struct Write {
     pub response_status: ResponseStatus,
     /// When the request came.
     pub request_received_timestamp: Timestamp,
+}
+
+impl Request {
+    /// Whether it meant to change something.
+    pub fn is_write(&self) -> bool {
+        !matches!(self.verb.as_str(), "get" | "list" | "watch")
+    }
 }
 
 /// A user, as the API server knows it.
@@ -58,8 +65,8 @@ pub struct ResponseStatus {
     pub code: u16,
 }
 
-/// Reads all writes, oldest first. A line that the API server is still writing is left for the next time.
-pub fn read(path: &Path) -> Result<Vec<Write>> {
+/// Reads all requests, oldest first. A line that the API server is still writing is left for the next time.
+pub fn read(path: &Path) -> Result<Vec<Request>> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("failed to read the audit log {}", path.display()))?;
     let complete = text

@@ -1,4 +1,4 @@
-//! What the testbed puts into the cluster by itself: Node objects (there is no kubelet), the operator's account, and
+//! What the testbed puts into the cluster by itself: Node objects where there is no kubelet, the operator's account, and
 //! tokens for whoever logs in as a `ServiceAccount`.
 //!
 //! Knows no kind of Kilonova's own: those are applied as files, by kubectl.
@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::authentication::v1::{SelfSubjectReview, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Namespace, Node, ServiceAccount};
 use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
@@ -24,6 +24,9 @@ use crate::slot::Slot;
 use crate::wait::{Seen, wait_for};
 
 const FIELD_MANAGER: &str = "devstack";
+/// Puts a node into the cloud.
+const HYPERVISOR_LABEL: &str = "kilonova.dev/hypervisor";
+const NODE_DEADLINE: Duration = Duration::from_mins(2);
 /// Ten years: a testbed does not renew its tokens.
 const TOKEN_SECONDS: i64 = 10 * 365 * 24 * 3600;
 /// How long the controllers may take to make an account.
@@ -89,7 +92,7 @@ impl Cluster {
             "apiVersion": "v1",
             "kind": "Node",
             "metadata": {"name": name, "labels": {
-                "kilonova.dev/hypervisor": "true",
+                HYPERVISOR_LABEL: "true",
                 "kubernetes.io/hostname": name,
                 "kubernetes.io/arch": "amd64",
                 "kubernetes.io/os": "linux",
@@ -116,6 +119,32 @@ impl Cluster {
             .await
             .with_context(context)?;
         Ok(())
+    }
+
+    /// Waits until a node's kubelet says that pods can run there.
+    pub async fn wait_node_ready(&self, node: &crate::node::Node) -> Result<()> {
+        let nodes: Api<Node> = Api::all(self.client.clone());
+        let what = format!(
+            "node {} to be ready (its kubelet's log: {})",
+            node.name(),
+            node.part("kubelet").log().display()
+        );
+        wait_for(&what, NODE_DEADLINE, async || {
+            let found = nodes.get_opt(node.name()).await?;
+            Ok(Seen::of(readiness(found)))
+        })
+        .await
+    }
+
+    /// Marks a node that has registered itself as a hypervisor, as an administrator would.
+    pub async fn label_node(&self, node: &crate::node::Node) -> Result<()> {
+        let nodes: Api<Node> = Api::all(self.client.clone());
+        let label = json!({"metadata": {"labels": {HYPERVISOR_LABEL: "true"}}});
+        nodes
+            .patch(node.name(), &PatchParams::default(), &Patch::Merge(label))
+            .await
+            .map(drop)
+            .with_context(|| format!("failed to label node {}", node.name()))
     }
 
     /// Makes a `ServiceAccount`, with its namespace, that may do everything.
@@ -195,6 +224,23 @@ impl Cluster {
         }
         Ok(())
     }
+}
+
+fn readiness(node: Option<Node>) -> Result<()> {
+    let status = node.context("it has not registered")?.status;
+    let mut conditions = status
+        .and_then(|status| status.conditions)
+        .into_iter()
+        .flatten();
+    let ready = conditions.find(|condition| condition.type_ == "Ready");
+    let ready = ready.context("it has not said anything")?;
+    let why = ready.message.unwrap_or_default();
+    ensure!(
+        ready.status == "True",
+        "it says Ready {}: {why}",
+        ready.status
+    );
+    Ok(())
 }
 
 /// A client with the credentials of a kubeconfig.

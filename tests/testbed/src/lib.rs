@@ -30,14 +30,15 @@ mod testbed;
 
 pub mod audit;
 mod cluster;
+pub mod container;
 mod control_plane;
 mod image_server;
 pub mod images;
 mod kilonova;
 mod node;
 
-mod kubernetes;
 mod packages;
+pub mod programs;
 
 mod interrupt;
 pub mod layout;
@@ -54,6 +55,9 @@ pub mod wait;
 
 pub use cluster::Cluster;
 pub use image_server::ServedImage;
+pub use kilonova::SYSTEM_NAMESPACE;
+pub use kilonova::release::{Helm, Release, chart};
+pub use kilonova::running::{Pod, Program};
 pub use node::Node;
 pub use part::Part;
 pub use process::ProcessId;

@@ -33,6 +33,12 @@ const PACKAGES: &[&str] = &[
     "tini",
     "iproute2",
     "ethtool",
+    // runc is built with it, and runs containers by it.
+    "libseccomp-dev",
+    // kube-proxy translates by it.
+    "nftables",
+    // promtool, which checks the chart's rules.
+    "prometheus",
     // Serves the images to the nodes.
     "busybox-static",
     // For people (and tests) on a node.

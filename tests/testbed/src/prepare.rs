@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::interrupt::interruption;
 use crate::kilonova::binary::{Program, build};
-use crate::kubernetes::Binaries;
+use crate::programs::{Binaries, Needed};
 use crate::progress::Progress;
 use crate::{images, layout, packages};
 
@@ -30,7 +30,7 @@ async fn make(release: bool, progress: &Progress) -> Result<PathBuf> {
     let cache = Path::new(layout::CACHE);
     let (kilonova, _, _, _) = tokio::try_join!(
         build(Program::Kilonova, release, progress),
-        Binaries::ensure(progress),
+        Binaries::ensure(Needed::All, progress),
         images::tiny(cache, progress),
         images::debian(cache, progress),
     )?;

@@ -106,6 +106,18 @@ pub fn find_in_namespace(init: i32, inner_pid: i32) -> Result<i32> {
         .with_context(|| format!("no process has pid {inner_pid} in the namespace of {init}"))
 }
 
+/// The first process of a container, whose id (64 digits) is in the name of its control group.
+pub fn first_of_container(id: &str) -> Option<ProcessId> {
+    let entries = std::fs::read_dir("/proc").ok()?;
+    let pid = entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
+        .find(|&pid| {
+            let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup"));
+            groups.is_ok_and(|groups| groups.contains(id)) && innermost_pid(pid) == Some(1)
+        })?;
+    ProcessId::of(pid).ok()
+}
+
 fn pid_namespace(pid: i32) -> Option<std::path::PathBuf> {
     std::fs::read_link(Path::new("/proc").join(pid.to_string()).join("ns/pid")).ok()
 }

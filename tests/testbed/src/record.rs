@@ -1,7 +1,6 @@
 //! `testbed.json`: what a testbed is made of. Writing it claims the slot, so it is the first thing a testbed has and
 //! the last it loses.
 
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -11,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::run_line;
 use crate::layout::{self, Layout};
 use crate::lock::lock;
-use crate::slot::Slot;
+use crate::slot::{Network, Slot};
 
 /// The parts of a testbed that are decided once.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -20,6 +19,9 @@ pub struct Record {
     pub slot: Slot,
     /// How many nodes it has been given so far.
     pub nodes: u8,
+    /// Whether its nodes run pods; decided when it is made.
+    #[serde(default)]
+    pub pods: bool,
     /// The binary that its operator and agents run.
     pub kilonova: Option<PathBuf>,
     /// A kubectl that suits its API server.
@@ -33,7 +35,7 @@ impl Record {
     }
 
     /// Reads the record, or claims a free slot and writes one.
-    pub async fn claim(layout: &Layout, kubectl: &Path) -> Result<Self> {
+    pub async fn claim(layout: &Layout, kubectl: &Path, pods: bool) -> Result<Self> {
         let _claims = lock(&Path::new(layout::TESTBEDS).join(".slots.lock")).await?;
         if let Some(record) = Self::read(layout)? {
             return Ok(record);
@@ -42,6 +44,7 @@ impl Record {
         let record = Self {
             slot,
             nodes: 0,
+            pods,
             kilonova: None,
             kubectl: kubectl.to_owned(),
         };
@@ -65,7 +68,7 @@ async fn free_slot() -> Result<Slot> {
     let networks = known_networks().await?;
     Slot::all()
         .filter(|slot| !taken.contains(slot))
-        .find(|slot| !networks.iter().any(|&(network, length)| slot.overlaps(network, length)))
+        .find(|slot| !networks.iter().any(|&network| slot.overlaps(network)))
         .context(
             "no slot is free: every 172.31.x.0/24 is taken by a testbed (`cargo run -p devstack -- down --all`) or by a route of \
              this machine (`ip route`)",
@@ -73,7 +76,7 @@ async fn free_slot() -> Result<Slot> {
 }
 
 /// The networks this machine has routes to, apart from the default route.
-async fn known_networks() -> Result<Vec<(Ipv4Addr, u8)>> {
+async fn known_networks() -> Result<Vec<Network>> {
     #[derive(Deserialize)]
     struct Route {
         dst: String,
@@ -87,9 +90,12 @@ async fn known_networks() -> Result<Vec<(Ipv4Addr, u8)>> {
         .collect())
 }
 
-fn parse_network(text: &str) -> Option<(Ipv4Addr, u8)> {
+fn parse_network(text: &str) -> Option<Network> {
     let (address, length) = text.split_once('/').unwrap_or((text, "32"));
-    Some((address.parse().ok()?, length.parse().ok()?))
+    Some(Network {
+        address: address.parse().ok()?,
+        prefix_length: length.parse().ok().filter(|&length| length <= 32)?,
+    })
 }
 
 /// Reads a JSON file; `None` when there is none.

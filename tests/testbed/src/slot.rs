@@ -11,6 +11,11 @@ const SLOT_MAX: u8 = 250;
 /// Nodes count from 1 and their addresses from .11, which leaves room below for what tests serve themselves.
 pub const NODES_MAX: u8 = 200;
 const FIRST_NODE_ADDRESS: u8 = 10;
+/// Where pods have their addresses: 100.64.0.0/10, which RFC 6598 keeps for inside of somebody's network. Each slot has
+/// 2^14 of them, each of its nodes 2^6.
+const PODS: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 0);
+const POD_BITS_SLOT: u32 = 14;
+const POD_BITS_NODE: u32 = 6;
 
 /// The number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,11 +55,32 @@ impl Slot {
     /// The bits of [`Self::host_address`] that are common to the whole testbed.
     pub const PREFIX_LENGTH: u8 = 24;
 
+    /// The pods of all nodes.
+    pub fn pods(self) -> Network {
+        Network {
+            address: Ipv4Addr::from(u32::from(PODS) + (u32::from(self.0) << POD_BITS_SLOT)),
+            prefix_length: 32 - POD_BITS_SLOT,
+        }
+    }
+
+    /// The pods of one node.
+    pub fn node_pods(self, node: u8) -> Network {
+        let first = u32::from(self.pods().address);
+        Network {
+            address: Ipv4Addr::from(first + (u32::from(node) << POD_BITS_NODE)),
+            prefix_length: 32 - POD_BITS_NODE,
+        }
+    }
+
     /// Whether a network that this machine knows already shares addresses with the slot's.
-    pub fn overlaps(self, network: Ipv4Addr, prefix_length: u8) -> bool {
-        let common = u32::from(prefix_length.min(Self::PREFIX_LENGTH));
-        let mask = u32::MAX.checked_shl(32 - common).unwrap_or(0);
-        u32::from(network) & mask == u32::from(self.address(0)) & mask
+    pub fn overlaps(self, network: Network) -> bool {
+        let nodes = Network {
+            address: self.address(0),
+            prefix_length: Self::PREFIX_LENGTH.into(),
+        };
+        [nodes, self.pods()]
+            .into_iter()
+            .any(|own| own.overlaps(network))
     }
 
     /// A UUID that no other node of any testbed on this machine has.
@@ -64,6 +90,29 @@ impl Slot {
 
     fn address(self, last: u8) -> Ipv4Addr {
         Ipv4Addr::new(172, 31, self.0, last)
+    }
+}
+
+/// Addresses that have their first bits in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// The first one.
+    pub address: Ipv4Addr,
+    /// How many bits are common, at most 32.
+    pub prefix_length: u32,
+}
+
+impl Network {
+    fn overlaps(self, other: Self) -> bool {
+        let common = self.prefix_length.min(other.prefix_length);
+        let mask = u32::MAX.checked_shl(32 - common).unwrap_or(0);
+        u32::from(self.address) & mask == u32::from(other.address) & mask
+    }
+}
+
+impl std::fmt::Display for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix_length)
     }
 }
 
@@ -80,13 +129,35 @@ mod tests {
         );
     }
 
+    fn network(address: [u8; 4], prefix_length: u32) -> Network {
+        Network {
+            address: address.into(),
+            prefix_length,
+        }
+    }
+
     #[test]
     fn overlap_is_by_the_shorter_prefix() {
         let slot = Slot(7);
-        assert!(slot.overlaps(Ipv4Addr::new(172, 31, 0, 0), 16));
-        assert!(slot.overlaps(Ipv4Addr::new(172, 31, 7, 128), 25));
-        assert!(!slot.overlaps(Ipv4Addr::new(172, 31, 8, 0), 24));
-        assert!(!slot.overlaps(Ipv4Addr::new(10, 0, 0, 0), 8));
-        assert!(slot.overlaps(Ipv4Addr::UNSPECIFIED, 0));
+        for (address, prefix_length, overlaps) in [
+            ([172, 31, 0, 0], 16, true),
+            ([172, 31, 7, 128], 25, true),
+            ([172, 31, 8, 0], 24, false),
+            ([10, 0, 0, 0], 8, false),
+            ([0, 0, 0, 0], 0, true),
+            ([100, 65, 192, 1], 32, true), // a pod's
+        ] {
+            let other = network(address, prefix_length);
+            assert_eq!(slot.overlaps(other), overlaps, "{other}");
+        }
+    }
+
+    #[test]
+    fn pods_of_all_nodes_fit() {
+        assert_eq!(Slot(1).pods(), network([100, 64, 64, 0], 18));
+        assert_eq!(Slot(1).node_pods(2), network([100, 64, 64, 128], 26));
+        let last = Slot(SLOT_MAX).node_pods(NODES_MAX);
+        assert!(Slot(SLOT_MAX).pods().overlaps(last), "{last}");
+        assert!(network(PODS.octets(), 10).overlaps(last), "{last}");
     }
 }

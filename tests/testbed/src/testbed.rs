@@ -1,8 +1,12 @@
 //! A testbed from its beginning to its end: the only module that knows in which order things come.
 //!
 //! ```text
-//!   packages, programs ► bridge ► control plane ► image server ► CRDs ► operator ► nodes ► agents
+//!   packages, programs ► bridge ► control plane ► image server ┬► nodes with kubelets ► Kilonova by its chart
+//!                                                              └► CRDs ► operator ► nodes ► agents
 //! ```
+//!
+//! The upper road is what users go. The lower one, without pods, is up in seconds, and each program in it can be
+//! stopped and started by itself: for tests of what happens then, and of what needs no Kilonova.
 //!
 //! Each step makes true what is not true yet, so the same road leads from nothing, from a half-dead testbed and from
 //! a running one to a running one. An `up` that fails removes what it made, if there was nothing before.
@@ -17,16 +21,18 @@ use crate::cluster::Cluster;
 use crate::guardian::Guardian;
 use crate::image_server::ServedImage;
 use crate::interrupt::interruption;
-use crate::kubernetes::Binaries;
+use crate::kilonova::release::{Helm, Release};
 use crate::layout::Layout;
 use crate::lock::{Lock, lock};
 use crate::node::Node;
 use crate::part::Part;
+use crate::programs::{Binaries, Needed};
 use crate::progress::Progress;
 use crate::record::Record;
 use crate::slot::{NODES_MAX, Slot};
 use crate::{
-    audit, cluster, control_plane, image_server, images, kilonova, network, packages, teardown,
+    audit, cluster, container, control_plane, image_server, images, kilonova, network, packages,
+    teardown,
 };
 
 /// The guest images there are.
@@ -44,6 +50,7 @@ pub struct Builder {
     name: String,
     nodes: u8,
     kilonova: Option<PathBuf>,
+    pods: bool,
     guarded: bool,
     interruptible: bool,
     progress: Progress,
@@ -55,6 +62,13 @@ impl Builder {
     #[must_use]
     pub fn nodes(self, nodes: u8) -> Self {
         Self { nodes, ..self }
+    }
+
+    /// Makes the nodes run pods: each has a kubelet, and Kilonova comes by its chart, as users install it. Otherwise
+    /// its programs are processes of the testbed's own.
+    #[must_use]
+    pub fn pods(self) -> Self {
+        Self { pods: true, ..self }
     }
 
     /// The `kilonova` binary to run as operator and as agents. Without it there are neither, nor CRDs.
@@ -133,7 +147,12 @@ impl Builder {
     /// What comes before the first trace of the testbed.
     async fn prepare(&self, layout: &Layout) -> Result<(Binaries, Option<Guardian>, Lock)> {
         packages::ensure(&self.progress).await?;
-        let binaries = Binaries::ensure(&self.progress).await?;
+        let needed = if self.pods {
+            Needed::Pods
+        } else {
+            Needed::ControlPlane
+        };
+        let binaries = Binaries::ensure(needed, &self.progress).await?;
         let guardian = if self.guarded {
             Some(Guardian::watch(&self.name, &self.progress).await?)
         } else {
@@ -144,42 +163,119 @@ impl Builder {
 
     async fn make(&self, layout: &Layout, binaries: &Binaries) -> Result<Slot> {
         let kubectl = binaries.path("kubectl")?;
-        let mut record = Record::claim(layout, kubectl).await?;
+        let mut record = Record::claim(layout, kubectl, self.pods).await?;
+        ensure!(
+            record.pods == self.pods,
+            "testbed {} was made {} pods, and cannot be changed: remove it first (`{}`)",
+            layout.name(),
+            if record.pods { "with" } else { "without" },
+            layout.devstack("down")
+        );
         let slot = record.slot;
         record.nodes = record.nodes.max(self.nodes);
         record.kilonova.clone_from(&self.kilonova);
         kubectl.clone_into(&mut record.kubectl);
         record.write(layout)?;
         network::ensure(slot).await?;
-        control_plane::ensure(layout, slot, binaries, &self.progress).await?;
+        control_plane::ensure(layout, slot, binaries, self.pods, &self.progress).await?;
         let cluster = Cluster::connect(layout, slot, kubectl).await?;
         image_server::ensure(layout, slot).await?;
-        if let Some(binary) = &self.kilonova {
-            let step = self.progress.step("CRDs and operator");
-            kilonova::ensure_crds(binary, &cluster).await?;
-            kilonova::ensure_operator(binary, layout, slot, &cluster).await?;
-            step.done();
+        let stack = Stack {
+            layout,
+            record: &record,
+            cluster: &cluster,
+            progress: &self.progress,
+        };
+        if self.pods {
+            stack.install(binaries).await?;
+        } else {
+            stack.run_processes().await?;
         }
-        try_join_all((1..=record.nodes).map(async |number| {
-            let node = Node::new(layout, slot, number);
-            let step = self.progress.step(format!("node {}", node.name()));
-            make_node(&node, &record, &cluster).await?;
-            step.done();
-            anyhow::Ok(())
-        }))
-        .await?;
         Ok(slot)
     }
 }
 
+/// A control plane that runs, and what shall run on it.
+struct Stack<'a> {
+    layout: &'a Layout,
+    record: &'a Record,
+    cluster: &'a Cluster,
+    progress: &'a Progress,
+}
+
+impl Stack<'_> {
+    /// Nodes with kubelets, and on them Kilonova by its chart.
+    async fn install(&self, binaries: &Binaries) -> Result<()> {
+        let cache = Path::new(crate::layout::CACHE);
+        let pause = container::pause(cache, self.progress).await?;
+        let image = match &self.record.kilonova {
+            Some(binary) => Some(container::build(binary, cache, self.progress).await?),
+            None => None,
+        };
+        let images: Vec<&container::Archive> = image.iter().chain([&pause]).collect();
+        self.each_node(async |node| {
+            node_with_kubelet(node, self.record, self.cluster, binaries, &images).await
+        })
+        .await?;
+        if let Some(image) = &image {
+            let step = self.progress.step("Kilonova, by its chart");
+            let release = Release::new(binaries, self.layout, Helm::V4)?;
+            release.write_values(&image.reference)?;
+            release.install(&kilonova::release::chart(), &[]).await?;
+            step.done();
+        }
+        Ok(())
+    }
+
+    /// Operator and agents as processes, and nodes without kubelets.
+    async fn run_processes(&self) -> Result<()> {
+        let (layout, slot) = (self.layout, self.record.slot);
+        if let Some(binary) = &self.record.kilonova {
+            let step = self.progress.step("CRDs and operator");
+            kilonova::ensure_crds(binary, self.cluster).await?;
+            kilonova::ensure_operator(binary, layout, slot, self.cluster).await?;
+            step.done();
+        }
+        self.each_node(async |node| node_with_process(node, self.record, self.cluster).await)
+            .await
+    }
+
+    async fn each_node(&self, make: impl AsyncFn(&Node) -> Result<()>) -> Result<()> {
+        try_join_all((1..=self.record.nodes).map(async |number| {
+            let node = Node::new(self.layout, self.record.slot, number);
+            let step = self.progress.step(format!("node {}", node.name()));
+            make(&node).await?;
+            step.done();
+            anyhow::Ok(())
+        }))
+        .await
+        .map(drop)
+    }
+}
+
 /// Makes a node run, with its agent.
-async fn make_node(node: &Node, record: &Record, cluster: &Cluster) -> Result<()> {
+async fn node_with_process(node: &Node, record: &Record, cluster: &Cluster) -> Result<()> {
     node.ensure(record.nodes).await?;
     cluster.ensure_node(node).await?;
     if let Some(binary) = &record.kilonova {
         kilonova::ensure_agent(binary, node, cluster).await?;
     }
     Ok(())
+}
+
+/// Makes a node run that gives pods a place, with these container images.
+async fn node_with_kubelet(
+    node: &Node,
+    record: &Record,
+    cluster: &Cluster,
+    binaries: &Binaries,
+    images: &[&container::Archive],
+) -> Result<()> {
+    node.ensure(record.nodes).await?;
+    node.ensure_pods(binaries, record.nodes, images).await?;
+    cluster.wait_node_ready(node).await?;
+    node.ensure_services(binaries).await?;
+    cluster.label_node(node).await
 }
 
 async fn undo(layout: &Layout, error: anyhow::Error) -> anyhow::Error {
@@ -216,6 +312,7 @@ impl Testbed {
             name: name.into(),
             nodes: 0,
             kilonova: None,
+            pods: false,
             guarded: false,
             interruptible: false,
             progress: Progress::new(),
@@ -282,9 +379,14 @@ impl Testbed {
         self.slot.host_address()
     }
 
-    /// Where the operator serves metrics and probes.
-    pub fn operator_address(&self) -> std::net::SocketAddr {
-        kilonova::operator_address(self.slot)
+    /// Whether its nodes run pods, and Kilonova in them.
+    pub fn has_pods(&self) -> Result<bool> {
+        let record = Record::read(&self.layout)?.context("the testbed is gone")?;
+        Ok(record.pods)
+    }
+
+    pub(crate) fn slot(&self) -> Slot {
+        self.slot
     }
 
     /// Makes a guest image, unless the cache has it, and serves it to the nodes.
@@ -315,10 +417,18 @@ impl Testbed {
             .collect())
     }
 
-    /// Gives a node that was powered off its power back: it boots and gets its agent.
+    /// Gives a node that was powered off its power back: it boots, and what an administrator had set up to start with
+    /// it starts.
     pub async fn boot(&self, name: &str) -> Result<()> {
         let record = Record::read(&self.layout)?.context("the testbed is gone")?;
-        make_node(&self.node(name)?, &record, &self.cluster().await?).await
+        let (node, cluster) = (self.node(name)?, self.cluster().await?);
+        if !record.pods {
+            return node_with_process(&node, &record, &cluster).await;
+        }
+        let binaries = Binaries::ensure(Needed::Pods, &self.progress).await?;
+        // All images but the one of its pods are on its disk.
+        let pause = container::pause(Path::new(crate::layout::CACHE), &self.progress).await?;
+        node_with_kubelet(&node, &record, &cluster, &binaries, &[&pause]).await
     }
 
     /// A part by name: `etcd`, `kube-apiserver`, `operator`, `n1/agent`, `n1/libvirtd`, …
@@ -336,12 +446,12 @@ impl Testbed {
         Part::all(&self.layout)
     }
 
-    /// Every write the API server has served so far.
-    pub fn audit_log(&self) -> Result<Vec<audit::Write>> {
+    /// Every request that the API server has served so far and wrote down.
+    pub fn audit_log(&self) -> Result<Vec<audit::Request>> {
         audit::read(&self.audit_log_path())
     }
 
-    /// The file that the API server writes down writes in.
+    /// The file that it writes them down in.
     pub fn audit_log_path(&self) -> PathBuf {
         self.layout.audit_log()
     }

@@ -83,7 +83,7 @@ async fn measure(
     options: Options,
     progress: &Progress,
 ) -> Result<Fleet> {
-    let meter = Meter::begin(testbed)?;
+    let meter = Meter::begin(testbed).await?;
     let step = progress.step(format!("{} servers", options.count));
     let began = Instant::now();
     let wanted = (0..options.count).map(|number| one(cloud, number, options));

@@ -77,7 +77,7 @@ pub async fn run(
     step.done();
 
     let step = progress.step(format!("{} servers", options.count));
-    let meter = Meter::begin(testbed)?;
+    let meter = Meter::begin(testbed).await?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for number in 0..options.count.div_ceil(options.concurrency.max(1)) {
         step.message(format!("{} of {}", ours.len(), options.count));

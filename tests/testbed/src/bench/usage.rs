@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use super::machine::kibibytes;
 use super::report::Table;
-use crate::kilonova::{AGENT, OPERATOR};
+use crate::kilonova::OPERATOR;
+use crate::kilonova::running::Program;
 use crate::process::ProcessId;
 use crate::testbed::Testbed;
 
@@ -22,7 +23,7 @@ struct Reading {
 /// What one process used from one moment to another.
 #[derive(Clone, Debug, Serialize)]
 pub struct Usage {
-    /// Its name among the testbed's parts.
+    /// Its name, as in [`Program`].
     pub part: String,
     /// Resident memory before, in MiB.
     pub rss_before_mib: f64,
@@ -39,20 +40,13 @@ pub struct Meter(Vec<Reading>);
 
 impl Meter {
     /// Begins to measure: what was the most memory so far is forgotten.
-    pub fn begin(testbed: &Testbed) -> Result<Self> {
+    pub async fn begin(testbed: &Testbed) -> Result<Self> {
         let mut readings = Vec::new();
-        for part in testbed.parts()? {
-            let name = part.name();
-            if name != OPERATOR && !name.ends_with(&format!("/{AGENT}")) {
-                continue;
-            }
-            let process = part
-                .process()
-                .with_context(|| format!("{name} does not run"))?;
+        for Program { name, process, .. } in testbed.programs().await? {
             // 5: forget the peak (proc(5)).
             std::fs::write(format!("/proc/{}/clear_refs", process.pid), "5")
                 .with_context(|| format!("failed to reset the peak memory of {name}"))?;
-            readings.push(read(name, process)?);
+            readings.push(read(&name, process)?);
         }
         Ok(Self(readings))
     }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::report::Table;
-use crate::audit::Write;
+use crate::audit::Request;
 
 /// A server and the time in which its writes are counted.
 #[derive(Clone, Debug)]
@@ -68,7 +68,7 @@ struct Tally {
 
 impl Writes {
     /// Counts Kilonova's writes.
-    pub fn count(log: &[Write], spans: &[Span]) -> Self {
+    pub fn count(log: &[Request], spans: &[Span]) -> Self {
         let mut per_server = vec![0_usize; spans.len()];
         let [mut servers, mut others, mut noise] = [(); 3].map(|()| BTreeMap::<Key, Tally>::new());
         for write in log {
@@ -153,7 +153,7 @@ impl Writes {
 }
 
 impl Tally {
-    fn add(&mut self, write: &Write) {
+    fn add(&mut self, write: &Request) {
         if (200..300).contains(&write.response_status.code) {
             self.succeeded += 1;
         } else {
@@ -182,13 +182,14 @@ fn counts(tallies: BTreeMap<Key, Tally>) -> Vec<Count> {
 }
 
 /// What kind of write this is and of which object, if the operator or an agent wrote it.
-fn ours(write: &Write) -> Option<(Key, &String)> {
+fn ours(write: &Request) -> Option<(Key, &String)> {
     let account = write
-        .user
+        .is_write()
+        .then_some(&write.user)?
         .username
         .strip_prefix("system:serviceaccount:kilonova-")?;
     let who = match account.split_once(':')? {
-        ("system", who) => who.to_owned(),
+        ("system", who) => who.trim_start_matches("kilonova-").to_owned(),
         (namespace, _) => format!("agent {}", namespace.trim_start_matches("node-")),
     };
     let object = write.object_ref.as_ref()?;
@@ -204,7 +205,7 @@ fn ours(write: &Write) -> Option<(Key, &String)> {
 mod tests {
     use super::*;
 
-    fn write(user: &str, resource: &str, name: &str, code: u16, millisecond: i64) -> Write {
+    fn write(user: &str, resource: &str, name: &str, code: u16, millisecond: i64) -> Request {
         serde_json::from_value(serde_json::json!({
             "verb": "patch",
             "user": {"username": user},
@@ -223,7 +224,7 @@ mod tests {
             from: Timestamp::from_millisecond(1000).unwrap(),
             to: Timestamp::from_millisecond(2000).unwrap(),
         };
-        let operator = "system:serviceaccount:kilonova-system:operator";
+        let operator = "system:serviceaccount:kilonova-system:kilonova-operator";
         let agent = "system:serviceaccount:kilonova-node-n1:node";
         let log = [
             write(operator, "servers", "a", 409, 1100),

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use testbed::Testbed;
+use testbed::{SYSTEM_NAMESPACE, Testbed};
 
 use super::output;
 
@@ -24,21 +24,40 @@ pub struct Logs {
 
 impl Logs {
     /// Prints a log, or the names of all.
-    pub fn run(self, testbed: &Testbed) -> Result<()> {
-        let Some(who) = self.who else {
+    pub async fn run(self, testbed: &Testbed) -> Result<()> {
+        let Some(who) = &self.who else {
             for part in testbed.parts()? {
                 output::line(part.name());
+            }
+            if testbed.has_pods()? {
+                for program in testbed.programs().await? {
+                    output::line(program.name);
+                }
             }
             output::line(AUDIT);
             return Ok(());
         };
-        let path = path_of(testbed, &who)?;
+        if let Some(pod) = testbed.pod(who).await? {
+            return Err(self.of_pod(testbed, &pod.name)).context("failed to run kubectl");
+        }
+        let path = path_of(testbed, who)?;
         let mut tail = Command::new("tail");
         tail.arg("--lines=+1");
         if self.follow {
             tail.arg("--follow=name");
         }
         Err(tail.arg(path).exec()).context("failed to run tail")
+    }
+
+    /// Becomes kubectl.
+    fn of_pod(&self, testbed: &Testbed, pod: &str) -> std::io::Error {
+        let mut logs = Command::new(testbed.kubectl());
+        logs.arg("--kubeconfig").arg(testbed.kubeconfig());
+        logs.args(["logs", "--namespace", SYSTEM_NAMESPACE, pod]);
+        if self.follow {
+            logs.arg("--follow");
+        }
+        logs.exec()
     }
 }
 

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
-use testbed::{Progress, Testbed, guardian, layout, prepare, teardown};
+use testbed::{Progress, SYSTEM_NAMESPACE, Testbed, guardian, layout, prepare, teardown};
 
 /// A whole Kilonova cloud on this machine: control plane, hypervisor nodes, operator and agents.
 #[derive(Debug, Parser)]
@@ -63,14 +63,15 @@ enum Command {
     Logs(logs::Logs),
     /// Measures Kilonova on this testbed.
     Bench(bench::Bench),
-    /// Stops a part and starts it again with the same arguments. A node's name boots the whole node anew.
+    /// Stops a part and starts it again with the same arguments. A node's name boots the whole node anew; a pod is
+    /// deleted, so that another takes its place.
     Restart {
-        /// The part, such as kube-apiserver or n1/agent, or a node.
+        /// The part, such as kube-apiserver, operator or n1/agent, or a node.
         who: String,
     },
-    /// Kills a part (SIGKILL). A node's name takes its power away.
+    /// Kills a part (SIGKILL). A node's name takes its power away; what is killed in a pod is started by its kubelet.
     Kill {
-        /// The part, such as etcd or n1/agent, or a node.
+        /// The part, such as etcd, operator or n1/agent, or a node.
         who: String,
     },
     /// Waits for the end of its standard input, then removes the testbed.
@@ -99,7 +100,7 @@ impl Arguments {
             Command::Status { output } => status::print(&Testbed::open(&name)?, output)?,
             Command::Kubeconfig { raw } => kubeconfig(&Testbed::open(&name)?, raw)?,
             Command::Exec { node, words } => exec(&Testbed::open(&name)?, &node, words)?,
-            Command::Logs(arguments) => arguments.run(&Testbed::open(&name)?)?,
+            Command::Logs(arguments) => arguments.run(&Testbed::open(&name)?).await?,
             Command::Bench(arguments) => return arguments.run(&Testbed::open(&name)?).await,
             Command::Restart { who } => restart(&Testbed::open(&name)?, &who).await?,
             Command::Kill { who } => kill(&Testbed::open(&name)?, &who).await?,
@@ -145,6 +146,11 @@ async fn restart(testbed: &Testbed, who: &str) -> Result<()> {
         node.power_off().await?;
         return testbed.boot(who).await;
     }
+    if let Some(pod) = testbed.pod(who).await? {
+        let cluster = testbed.cluster().await?;
+        let delete = ["delete", "pod", "--namespace", SYSTEM_NAMESPACE, &pod.name];
+        return cluster.kubectl(&delete, "").await.map(drop);
+    }
     testbed.part(who)?.restart().await
 }
 
@@ -152,5 +158,8 @@ async fn kill(testbed: &Testbed, who: &str) -> Result<()> {
     if let Ok(node) = testbed.node(who) {
         return node.power_off().await;
     }
-    testbed.part(who)?.kill9().await
+    match testbed.pod(who).await? {
+        Some(pod) => pod.kill9().await,
+        None => testbed.part(who)?.kill9().await,
+    }
 }

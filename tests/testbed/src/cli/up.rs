@@ -22,6 +22,9 @@ pub struct Up {
     /// Only the cluster and the nodes: no CRDs, operator or agents (run your own).
     #[arg(long)]
     no_kilonova: bool,
+    /// Nodes without kubelets; operator and agents as processes that can be killed and started by name, and no chart.
+    #[arg(long)]
+    no_pods: bool,
     #[command(flatten)]
     profile: super::Profile,
 }
@@ -34,6 +37,9 @@ impl Up {
             .nodes(self.nodes)
             .interruptible()
             .progress(progress.clone());
+        if !self.no_pods {
+            builder = builder.pods();
+        }
         if let Some(binary) = self.kilonova {
             let context = || format!("there is no {}", binary.display());
             builder = builder.kilonova(binary.canonicalize().with_context(context)?);

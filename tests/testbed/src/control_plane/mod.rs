@@ -1,25 +1,25 @@
-//! etcd, kube-apiserver and kube-controller-manager, on this machine itself, reachable from the nodes at the
-//! bridge's address.
+//! etcd, kube-apiserver, kube-controller-manager and, where nodes run pods, kube-scheduler: on this machine itself,
+//! reachable from the nodes at the bridge's address.
 //!
-//! etcd and the controller manager listen on loopback only. Nothing here is a trick of the testbed: client
+//! All but the API server listen on loopback only. Nothing here is a trick of the testbed: client
 //! certificates, RBAC and the default admission plugins are on, as in any cluster.
 
 mod pki;
 
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::json;
 use tokio::net::TcpStream;
 
-pub use pki::{Pki, kubeconfig};
+pub use pki::{Pki, Subject, kubeconfig};
 
 use crate::command::{command, run};
-use crate::kubernetes::Binaries;
 use crate::layout::Layout;
 use crate::part::{Part, Spec};
+use crate::programs::Binaries;
 use crate::progress::Progress;
 use crate::record::write_file;
 use crate::slot::Slot;
@@ -29,7 +29,9 @@ pub(crate) const API_PORT: u16 = 6443;
 const ETCD_PORT: u16 = 2379;
 const ETCD_PEER_PORT: u16 = 2380;
 const CONTROLLER_MANAGER_PORT: u16 = 10257;
-const SERVICE_NETWORK: &str = "10.96.0.0/16";
+const SCHEDULER_PORT: u16 = 10259;
+/// Where services have their addresses: inside a cluster only, so that all testbeds have the same.
+pub(crate) const SERVICE_NETWORK: &str = "10.96.0.0/16";
 /// Two seconds on an idle machine; a CI machine that builds something else meanwhile is far slower.
 const READY_DEADLINE: Duration = Duration::from_mins(2);
 const AUDIT_POLICY: &str = include_str!("audit-policy.yaml");
@@ -37,12 +39,19 @@ const AUDIT_POLICY: &str = include_str!("audit-policy.yaml");
 const ETCD: &str = "etcd";
 const APISERVER: &str = "kube-apiserver";
 const CONTROLLER_MANAGER: &str = "kube-controller-manager";
+const SCHEDULER: &str = "kube-scheduler";
+
+/// Where the API server is.
+pub(crate) fn server_url(slot: Slot) -> String {
+    format!("https://{}:{API_PORT}", slot.host_address())
+}
 
 /// Makes the control plane run and answer.
 pub async fn ensure(
     layout: &Layout,
     slot: Slot,
     binaries: &Binaries,
+    pods: bool,
     progress: &Progress,
 ) -> Result<()> {
     let step = progress.step("control plane");
@@ -74,16 +83,26 @@ pub async fn ensure(
     apiserver
         .wait_ready(READY_DEADLINE, async || ready(layout, kubectl).await)
         .await?;
-    step.message("kube-controller-manager");
-    let controller_manager = Part::new(layout, CONTROLLER_MANAGER);
-    let spec = controller_manager_spec(layout, slot, &pki, binaries.path(CONTROLLER_MANAGER)?);
-    controller_manager.ensure(spec).await?;
-    let port = (slot.loopback(), CONTROLLER_MANAGER_PORT);
-    controller_manager
-        .wait_ready(READY_DEADLINE, async || answers(port).await)
-        .await?;
+    step.message(CONTROLLER_MANAGER);
+    let binary = binaries.path(CONTROLLER_MANAGER)?;
+    let spec = controller_manager_spec(layout, slot, &pki, binary, pods);
+    ensure_on_loopback(layout, slot, spec, CONTROLLER_MANAGER_PORT).await?;
+    if pods {
+        step.message(SCHEDULER);
+        let spec = scheduler_spec(layout, slot, binaries.path(SCHEDULER)?);
+        ensure_on_loopback(layout, slot, spec, SCHEDULER_PORT).await?;
+    }
     step.done();
     Ok(())
+}
+
+async fn ensure_on_loopback(layout: &Layout, slot: Slot, spec: Spec, port: u16) -> Result<()> {
+    let part = Part::new(layout, &spec.name);
+    part.ensure(spec).await?;
+    part.wait_ready(READY_DEADLINE, async || {
+        answers((slot.loopback(), port)).await
+    })
+    .await
 }
 
 async fn answers(address: (Ipv4Addr, u16)) -> Result<()> {
@@ -102,16 +121,23 @@ async fn ready(layout: &Layout, kubectl: &Path) -> Result<()> {
 }
 
 fn write_kubeconfigs(layout: &Layout, slot: Slot, pki: &Pki) -> Result<()> {
-    for who in ["admin", "controller-manager"] {
-        let user = json!({
-            "client-certificate-data": pki::base64_of(&pki.certificate(who))?,
-            "client-key-data": pki::base64_of(&pki.key(who))?,
-        });
-        let config = kubeconfig(slot, &pki.ca_certificate(), &user)?;
-        write_file(&layout.kubeconfig(who), &config)
-            .with_context(|| format!("failed to write the kubeconfig of {who}"))?;
+    for who in ["admin", "controller-manager", "scheduler", "proxy"] {
+        write_kubeconfig(layout, slot, pki, who)?;
     }
     Ok(())
+}
+
+/// Writes the kubeconfig of somebody who has a certificate, and returns where it is.
+pub fn write_kubeconfig(layout: &Layout, slot: Slot, pki: &Pki, who: &str) -> Result<PathBuf> {
+    let user = json!({
+        "client-certificate-data": pki::base64_of(&pki.certificate(who))?,
+        "client-key-data": pki::base64_of(&pki.key(who))?,
+    });
+    let config = kubeconfig(slot, &pki.ca_certificate(), &user)?;
+    let path = layout.kubeconfig(who);
+    write_file(&path, &config)
+        .with_context(|| format!("failed to write the kubeconfig of {who}"))?;
+    Ok(path)
 }
 
 fn etcd_spec(layout: &Layout, slot: Slot, binary: &Path) -> Spec {
@@ -164,6 +190,13 @@ fn apiserver_spec(layout: &Layout, slot: Slot, pki: &Pki, binary: &Path) -> Spec
         ("enable-admission-plugins", "NodeRestriction".to_owned()),
         ("allow-privileged", "true".to_owned()),
         (
+            "kubelet-client-certificate",
+            show(&pki.certificate("apiserver-kubelet")),
+        ),
+        ("kubelet-client-key", show(&pki.key("apiserver-kubelet"))),
+        ("kubelet-certificate-authority", show(&pki.ca_certificate())),
+        ("kubelet-preferred-address-types", "InternalIP".to_owned()),
+        (
             "audit-policy-file",
             show(&layout.root().join("audit-policy.yaml")),
         ),
@@ -174,26 +207,51 @@ fn apiserver_spec(layout: &Layout, slot: Slot, pki: &Pki, binary: &Path) -> Spec
     spec(APISERVER, binary, &flags)
 }
 
-fn controller_manager_spec(layout: &Layout, slot: Slot, pki: &Pki, binary: &Path) -> Spec {
-    let kubeconfig = show(&layout.kubeconfig("controller-manager"));
-    let flags = [
-        ("kubeconfig", kubeconfig.clone()),
-        ("authentication-kubeconfig", kubeconfig.clone()),
-        ("authorization-kubeconfig", kubeconfig),
-        ("bind-address", slot.loopback().to_string()),
-        ("secure-port", CONTROLLER_MANAGER_PORT.to_string()),
-        ("cert-dir", show(&layout.root().join("controller-manager"))),
+fn controller_manager_spec(
+    layout: &Layout,
+    slot: Slot,
+    pki: &Pki,
+    binary: &Path,
+    pods: bool,
+) -> Spec {
+    let mut flags = behind_loopback(layout, slot, "controller-manager", CONTROLLER_MANAGER_PORT);
+    flags.extend([
         (
             "service-account-private-key-file",
             show(&pki.service_account_key()),
         ),
         ("root-ca-file", show(&pki.ca_certificate())),
         ("use-service-account-credentials", "true".to_owned()),
-        ("leader-elect", "false".to_owned()),
-        // Nodes have no kubelet yet, so nobody would renew their heartbeats and each would be tainted.
-        ("controllers", "*,-node-lifecycle-controller".to_owned()),
-    ];
+    ]);
+    if !pods {
+        // Nodes without a kubelet have nobody who renews their heartbeats, and each would be tainted.
+        flags.push(("controllers", "*,-node-lifecycle-controller".to_owned()));
+    }
     spec(CONTROLLER_MANAGER, binary, &flags)
+}
+
+fn scheduler_spec(layout: &Layout, slot: Slot, binary: &Path) -> Spec {
+    let flags = behind_loopback(layout, slot, "scheduler", SCHEDULER_PORT);
+    spec(SCHEDULER, binary, &flags)
+}
+
+/// What the programs have in common that only work through the API server.
+fn behind_loopback(
+    layout: &Layout,
+    slot: Slot,
+    who: &str,
+    port: u16,
+) -> Vec<(&'static str, String)> {
+    let kubeconfig = show(&layout.kubeconfig(who));
+    vec![
+        ("kubeconfig", kubeconfig.clone()),
+        ("authentication-kubeconfig", kubeconfig.clone()),
+        ("authorization-kubeconfig", kubeconfig),
+        ("bind-address", slot.loopback().to_string()),
+        ("secure-port", port.to_string()),
+        ("cert-dir", show(&layout.root().join(who))),
+        ("leader-elect", "false".to_owned()),
+    ]
 }
 
 fn spec(name: &str, binary: &Path, flags: &[(&str, String)]) -> Spec {

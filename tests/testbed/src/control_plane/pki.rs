@@ -1,15 +1,15 @@
-//! The testbed's own certificate authority: one for the API server, clients that may do everything, and the key that
+//! The testbed's own certificate authority, the certificates of all that speak TLS or log in, and the key that
 //! `ServiceAccount` tokens are signed with.
 //!
-//! Made once, when the testbed is; nothing outside of the testbed trusts it.
+//! Each is made once, when it is first needed; nothing outside of the testbed trusts the authority.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
 };
 
 use crate::layout::Layout;
@@ -33,23 +33,36 @@ pub struct Pki {
     folder: PathBuf,
 }
 
+/// Whose certificate it is, and what for.
+#[derive(Clone, Copy, Debug)]
+pub enum Subject<'a> {
+    /// Kubernetes reads the user from the common name and the group from the organization.
+    Client {
+        user: &'a str,
+        group: Option<&'a str>,
+    },
+    /// A server, by its addresses; `names` are DNS names.
+    Server {
+        name: &'a str,
+        names: &'a [&'a str],
+        addresses: &'a [IpAddr],
+    },
+}
+
 impl Pki {
-    /// Makes everything, unless it is there.
+    /// Makes the authority and what the control plane needs, unless it is there.
     pub fn ensure(layout: &Layout, slot: Slot) -> Result<Self> {
         let pki = Self {
             folder: layout.pki(),
         };
-        // Written last, so its presence says that everything else is there.
-        if !pki.ca_certificate().exists() {
-            pki.make(slot)
-                .context("failed to make the testbed's certificates")?;
-        }
+        pki.make(slot)
+            .context("failed to make the testbed's certificates")?;
         Ok(pki)
     }
 
     /// The authority's certificate, which clients verify the API server with.
     pub fn ca_certificate(&self) -> PathBuf {
-        self.folder.join("ca.crt")
+        self.certificate("ca")
     }
 
     /// The key that signs `ServiceAccount` tokens.
@@ -72,43 +85,61 @@ impl Pki {
         self.folder.join(format!("{who}.key"))
     }
 
-    fn make(&self, slot: Slot) -> Result<()> {
-        let ca = authority()?;
-        self.issue(&ca, "apiserver", &server(slot)?)?;
-        self.issue(
-            &ca,
-            "admin",
-            &client("devstack-admin", Some("system:masters")),
-        )?;
-        self.issue(
-            &ca,
-            "controller-manager",
-            &client("system:kube-controller-manager", None),
-        )?;
-        let signing = KeyPair::generate()?;
-        write_file(
-            &self.service_account_key(),
-            signing.serialize_pem().as_bytes(),
-        )?;
-        write_file(
-            &self.service_account_public_key(),
-            signing.public_key_pem().as_bytes(),
-        )?;
-        write_file(&self.ca_certificate(), ca.pem().as_bytes())
-    }
-
-    fn issue(
-        &self,
-        ca: &CertifiedIssuer<'_, KeyPair>,
-        who: &str,
-        params: &CertificateParams,
-    ) -> Result<()> {
+    /// Gives `who` a key and a certificate, unless it has them.
+    pub fn issue(&self, who: &str, subject: Subject<'_>) -> Result<()> {
+        if self.certificate(who).exists() {
+            return Ok(());
+        }
+        let context = || format!("failed to issue a certificate for {who}");
+        let text = std::fs::read_to_string(self.key("ca")).with_context(context)?;
+        let authority = Issuer::new(authority(), KeyPair::from_pem(&text).with_context(context)?);
         let key = KeyPair::generate()?;
-        let certificate = params.signed_by(&key, ca)?;
+        let certificate = subject.params()?.signed_by(&key, &authority)?;
         write_file(&self.key(who), key.serialize_pem().as_bytes())?;
+        // Written last, so its presence says that the key is there, too.
         write_file(&self.certificate(who), certificate.pem().as_bytes())
     }
+
+    fn make(&self, slot: Slot) -> Result<()> {
+        if !self.ca_certificate().exists() {
+            let key = KeyPair::generate()?;
+            write_file(&self.key("ca"), key.serialize_pem().as_bytes())?;
+            let ca = authority().self_signed(&key)?;
+            write_file(&self.ca_certificate(), ca.pem().as_bytes())?;
+        }
+        if !self.service_account_public_key().exists() {
+            let key = KeyPair::generate()?;
+            let private = key.serialize_pem();
+            write_file(&self.service_account_key(), private.as_bytes())?;
+            let public = key.public_key_pem();
+            write_file(&self.service_account_public_key(), public.as_bytes())?;
+        }
+        let server = Subject::Server {
+            name: "kube-apiserver",
+            names: &SERVICE_NAMES,
+            addresses: &[slot.host_address().into(), SERVICE_ADDRESS.into()],
+        };
+        self.issue("apiserver", server)?;
+        for (who, user, group) in CLIENTS {
+            self.issue(who, Subject::Client { user, group })?;
+        }
+        Ok(())
+    }
 }
+
+/// Who of the control plane logs in somewhere: file, user and group.
+const CLIENTS: [(&str, &str, Option<&str>); 5] = [
+    ("admin", "devstack-admin", Some("system:masters")),
+    ("controller-manager", "system:kube-controller-manager", None),
+    ("scheduler", "system:kube-scheduler", None),
+    ("proxy", "system:kube-proxy", None),
+    // The API server, to kubelets: logs, exec, port-forward.
+    (
+        "apiserver-kubelet",
+        "kube-apiserver-kubelet-client",
+        Some("system:masters"),
+    ),
+];
 
 /// A kubeconfig for whoever has `user`'s credentials.
 pub fn kubeconfig(slot: Slot, ca: &Path, user: &serde_json::Value) -> Result<Vec<u8>> {
@@ -116,7 +147,7 @@ pub fn kubeconfig(slot: Slot, ca: &Path, user: &serde_json::Value) -> Result<Vec
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "devstack", "cluster": {
-            "server": format!("https://{}:{}", slot.host_address(), super::API_PORT),
+            "server": super::server_url(slot),
             "certificate-authority-data": base64_of(ca)?,
         }}],
         "users": [{"name": "devstack", "user": user}],
@@ -134,42 +165,45 @@ pub(super) fn base64_of(path: &Path) -> Result<String> {
     Ok(base64::engine::general_purpose::STANDARD.encode(content))
 }
 
-fn authority() -> Result<CertifiedIssuer<'static, KeyPair>> {
+/// What the authority is, apart from its key: the same each time, since certificates name it.
+fn authority() -> CertificateParams {
     let mut params = named("devstack", None);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![
         KeyUsagePurpose::KeyCertSign,
         KeyUsagePurpose::DigitalSignature,
     ];
-    Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)
+    params
 }
 
-fn server(slot: Slot) -> Result<CertificateParams> {
-    let mut params = named("kube-apiserver", None);
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    for name in SERVICE_NAMES {
-        params
-            .subject_alt_names
-            .push(SanType::DnsName(name.try_into()?));
+impl Subject<'_> {
+    fn params(self) -> Result<CertificateParams> {
+        match self {
+            Self::Client { user, group } => {
+                let mut params = named(user, group);
+                params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+                Ok(params)
+            }
+            Self::Server {
+                name,
+                names,
+                addresses,
+            } => {
+                let mut params = named(name, None);
+                params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+                for name in names {
+                    let name = (*name).try_into()?;
+                    params.subject_alt_names.push(SanType::DnsName(name));
+                }
+                let addresses = addresses.iter().copied().map(SanType::IpAddress);
+                params.subject_alt_names.extend(addresses);
+                Ok(params)
+            }
+        }
     }
-    let addresses = [
-        IpAddr::from(slot.host_address()),
-        IpAddr::from(SERVICE_ADDRESS),
-    ];
-    params
-        .subject_alt_names
-        .extend(addresses.map(SanType::IpAddress));
-    Ok(params)
 }
 
-fn client(user: &str, group: Option<&str>) -> CertificateParams {
-    let mut params = named(user, group);
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    params
-}
-
-/// Kubernetes reads the user from the common name and the group from the organization. rcgen's default period of
-/// validity (1975 to 4096) is what a testbed wants: it never ends.
+/// rcgen's default period of validity (1975 to 4096) is what a testbed wants: it never ends.
 fn named(user: &str, group: Option<&str>) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, user);

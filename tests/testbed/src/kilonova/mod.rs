@@ -1,10 +1,13 @@
-//! Runs the `kilonova` binary: its CRDs, its operator on this machine, its agents on the nodes.
+//! Runs the `kilonova` binary: by its chart in pods ([`release`]), or as processes, its operator on this machine and its
+//! agents on the nodes.
 //!
 //! What the binary is called with stands in [`arguments`] and nowhere else. Speaks to it by its command line only:
 //! this crate does not depend on it.
 
 mod arguments;
 pub mod binary;
+pub mod release;
+pub mod running;
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,11 +21,14 @@ use crate::node::Node;
 use crate::part::{Part, Spec};
 use crate::slot::Slot;
 
-/// The operator's name among the testbed's parts, and of its `ServiceAccount`.
+/// The operator's name among the testbed's parts, and its component in the chart.
 pub const OPERATOR: &str = "operator";
-/// An agent's name among its node's parts.
+/// Its `ServiceAccount`, as in the chart.
+const OPERATOR_ACCOUNT: &str = "kilonova-operator";
+/// An agent's name among its node's parts, and its component in the chart.
 pub const AGENT: &str = "agent";
-const SYSTEM_NAMESPACE: &str = "kilonova-system";
+/// Where operator and agents are.
+pub const SYSTEM_NAMESPACE: &str = "kilonova-system";
 const READY_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Applies the CRDs and waits until the API server serves them.
@@ -57,7 +63,7 @@ pub async fn ensure_operator(
 ) -> Result<()> {
     let account = Account {
         namespace: SYSTEM_NAMESPACE.to_owned(),
-        name: OPERATOR.to_owned(),
+        name: OPERATOR_ACCOUNT.to_owned(),
     };
     cluster.ensure_administrator(&account).await?;
     let kubeconfig = layout.kubeconfig(OPERATOR);

@@ -21,6 +21,10 @@ const FOLDERS: &[(&str, Owner)] = &[
     ("var/lib/libvirt/qemu", Owner::AsOnMachine),
     ("var/lib/swtpm-localca", Owner::AsOnMachine),
     ("var/lib/kilonova", Owner::Root),
+    ("var/lib/cni", Owner::Root),
+    ("var/lib/containerd", Owner::Root),
+    ("var/lib/kubelet", Owner::Root),
+    ("etc/kubernetes/cni", Owner::Root),
 ];
 
 /// QEMU runs as an ordinary user, without capabilities, under seccomp, in a mount namespace of its own, and locks its

@@ -1,7 +1,8 @@
-//! A node's control group: holds all its processes, so that `down` can prove that none is left, and keeps what
-//! happens below `/sys/fs/cgroup` in one node away from the other and from the machine.
+//! A node's control groups, one in each hierarchy of the machine: they hold all its processes, so that `down` can prove
+//! that none is left, and keep what happens below `/sys/fs/cgroup` in one node away from the other and from the machine.
 //!
-//! Sets no limits. On a machine without cgroup2 nodes have none.
+//! Sets no limits itself; a node's kubelet does, below. In cgroup2 only groups without groups below them may hold
+//! processes, so what the node's own daemons are in there is [`HOME`], beside the kubelet's.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,32 +13,108 @@ use crate::layout::Layout;
 use crate::wait::{Seen, wait_for};
 
 const EMPTY_DEADLINE: Duration = Duration::from_mins(1);
+/// Where a node's daemons are in cgroup2.
+const HOME: &str = "host";
 
-/// Where the node's control group is, or would be.
-pub(super) fn path(layout: &Layout, node: &str) -> Option<PathBuf> {
-    Some(mount_point()?.join(format!("devstack-{}-{node}", layout.name())))
+/// A hierarchy that this machine has mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Hierarchy {
+    mount_point: PathBuf,
+    /// cgroup2, the one hierarchy for all; the others are of version 1, each for some controllers.
+    unified: bool,
 }
 
-/// Makes the control group.
-pub(super) fn ensure(layout: &Layout, node: &str) -> Result<Option<PathBuf>> {
-    let Some(group) = path(layout, node) else {
-        return Ok(None);
-    };
-    std::fs::create_dir_all(&group)
-        .with_context(|| format!("failed to make the control group {}", group.display()))?;
-    Ok(Some(group))
+/// The groups that a node's first process begins in, and sees as the roots of all.
+pub(super) fn roots(layout: &Layout, node: &str) -> Vec<PathBuf> {
+    let name = name(layout, node);
+    hierarchies()
+        .map(|hierarchy| hierarchy.mount_point.join(&name))
+        .collect()
 }
 
-/// Waits until nothing runs in the control group, and removes it.
-pub(super) async fn remove(layout: &Layout, node: &str) -> Result<()> {
-    let Some(group) = path(layout, node).filter(|group| group.exists()) else {
+/// The groups that the node's daemons are started in.
+pub(super) fn homes(layout: &Layout, node: &str) -> Vec<PathBuf> {
+    let name = name(layout, node);
+    hierarchies()
+        .map(
+            |Hierarchy {
+                 mount_point,
+                 unified,
+             }| {
+                let root = mount_point.join(&name);
+                if unified { root.join(HOME) } else { root }
+            },
+        )
+        .collect()
+}
+
+/// Makes the groups.
+pub(super) fn ensure(layout: &Layout, node: &str) -> Result<()> {
+    for group in roots(layout, node) {
+        std::fs::create_dir_all(&group)
+            .with_context(|| format!("failed to make the control group {}", group.display()))?;
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            inherit(&group, file)?;
+        }
+    }
+    Ok(())
+}
+
+/// Lets the node have groups of its own below: in cgroup2 what began in the root moves to its home.
+pub(super) fn settle(layout: &Layout, node: &str) -> Result<()> {
+    let Some(Hierarchy { mount_point, .. }) = hierarchies().find(|hierarchy| hierarchy.unified)
+    else {
         return Ok(());
     };
-    let what = format!("{} to be removed", group.display());
-    wait_for(&what, EMPTY_DEADLINE, async || {
-        Ok(Seen::of(remove_tree(&group)))
-    })
-    .await
+    let root = mount_point.join(name(layout, node));
+    let home = root.join(HOME);
+    let context = || format!("failed to divide the control group {}", root.display());
+    std::fs::create_dir_all(&home).with_context(context)?;
+    let processes = std::fs::read_to_string(root.join("cgroup.procs")).with_context(context)?;
+    for pid in processes.lines() {
+        // One that has ended meanwhile needs no home.
+        let _ = std::fs::write(home.join("cgroup.procs"), pid);
+    }
+    for group in [&mount_point, &root] {
+        let controllers = std::fs::read_to_string(group.join("cgroup.controllers"))?;
+        for controller in controllers.split_whitespace() {
+            // Not every controller can be handed down, and a kubelet says which it misses.
+            let _ = std::fs::write(
+                group.join("cgroup.subtree_control"),
+                format!("+{controller}"),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Waits until nothing runs in the control groups, and removes them.
+pub(super) async fn remove(layout: &Layout, node: &str) -> Result<()> {
+    for group in roots(layout, node) {
+        if group.exists() {
+            let what = format!("{} to be removed", group.display());
+            wait_for(&what, EMPTY_DEADLINE, async || {
+                Ok(Seen::of(remove_tree(&group)))
+            })
+            .await?;
+        }
+    }
+    Ok(())
+}
+
+fn name(layout: &Layout, node: &str) -> String {
+    format!("devstack-{}-{node}", layout.name())
+}
+
+/// A new cpuset of version 1 is empty, and lets nobody in.
+fn inherit(group: &Path, file: &str) -> Result<()> {
+    let (own, parent) = (group.join(file), group.join("..").join(file));
+    let is_empty = std::fs::read_to_string(&own).is_ok_and(|found| found.trim().is_empty());
+    match std::fs::read(parent) {
+        Ok(parent) if is_empty => std::fs::write(&own, parent)
+            .with_context(|| format!("failed to write {}", own.display())),
+        Ok(_) | Err(_) => Ok(()), // another hierarchy has no such file
+    }
 }
 
 /// Groups cannot be removed before those below them, and not while a process is in them.
@@ -51,11 +128,39 @@ fn remove_tree(group: &Path) -> Result<()> {
     std::fs::remove_dir(group).with_context(|| format!("{} is busy", group.display()))
 }
 
-fn mount_point() -> Option<PathBuf> {
-    let mounts = std::fs::read_to_string("/proc/mounts").ok()?;
-    mounts.lines().find_map(|line| {
+fn hierarchies() -> impl Iterator<Item = Hierarchy> {
+    parse(&std::fs::read_to_string("/proc/mounts").unwrap_or_default()).into_iter()
+}
+
+fn parse(mounts: &str) -> Vec<Hierarchy> {
+    let parse_line = |line: &str| {
         let mut fields = line.split(' ');
         let (_device, path, kind) = (fields.next()?, fields.next()?, fields.next()?);
-        (kind == "cgroup2").then(|| PathBuf::from(path))
-    })
+        matches!(kind, "cgroup" | "cgroup2").then(|| Hierarchy {
+            mount_point: PathBuf::from(path),
+            unified: kind == "cgroup2",
+        })
+    };
+    mounts.lines().filter_map(parse_line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hierarchies_of_both_versions_are_found() {
+        let mounts = "tmpfs /sys/fs/cgroup tmpfs rw 0 0\n\
+                      cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n\
+                      cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
+        let found: Vec<_> = parse(mounts)
+            .into_iter()
+            .map(|found| (found.mount_point, found.unified))
+            .collect();
+        let expected = [
+            (PathBuf::from("/sys/fs/cgroup/cpu"), false),
+            (PathBuf::from("/sys/fs/cgroup/unified"), true),
+        ];
+        assert_eq!(found, expected);
+    }
 }

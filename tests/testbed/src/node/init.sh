@@ -1,21 +1,51 @@
 #!/bin/sh
 # The first thing that runs in a node: makes the node's view of the file system, then becomes its PID 1.
-# usage: init.sh NAME ROOT    (in namespaces of its own; ROOT holds the node's own files, laid out as the node sees them)
+# usage: init.sh NAME ROOT PATH…   (in namespaces of its own; ROOT holds the node's own files, laid out as the node sees
+# them, and each PATH, relative to both, is a file or folder that the node has its own of)
 set -eu
 name=$1 root=$2
+shift 2
 
 hostname "$name"
 mount --make-rprivate /
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
-# The node sees its own control group as the root of all. A machine without cgroup2 gives it none.
-mount -t cgroup2 cgroup2 /sys/fs/cgroup || true
+
+# The node sees its own control groups as the roots of all, in the hierarchies that the machine has.
+if grep -q '^[1-9]' /proc/self/cgroup; then
+	mount -t tmpfs -o mode=0755 cgroup /sys/fs/cgroup
+	while IFS=: read -r number controllers path; do
+		case $controllers in
+		'') continue ;; # cgroup2 without controllers, which nobody misses
+		name=*) options=none,$controllers ;;
+		*) options=$controllers ;;
+		esac
+		mkdir "/sys/fs/cgroup/${controllers#name=}"
+		mount -t cgroup -o "$options" cgroup "/sys/fs/cgroup/${controllers#name=}"
+	done </proc/self/cgroup
+else
+	mount -t cgroup2 cgroup2 /sys/fs/cgroup
+fi
+
 mount -t tmpfs -o mode=0755 run /run
 mkdir -p /run/lock /run/devstack
 
-# Files that every node has its own of. The one below /var/lib/kilonova comes last: it hides ROOT itself.
-for path in etc/hosts etc/hostname etc/resolv.conf etc/machine-id etc/libvirt var/log var/cache/libvirt \
-	var/lib/libvirt var/lib/swtpm-localca var/lib/kilonova; do
+# What a kubelet would set for the whole machine is read-only in a node, and has the value that it wants.
+while read -r sysctl value; do
+	echo "$value" >"/run/devstack/sysctl.$value"
+	mount --bind "/run/devstack/sysctl.$value" "/proc/sys/$sysctl"
+done <<-END
+	kernel/keys/root_maxbytes 25000000
+	kernel/keys/root_maxkeys 1000000
+	kernel/panic 10
+	kernel/panic_on_oops 1
+	vm/overcommit_memory 1
+	vm/panic_on_oom 0
+END
+
+# The one that hides ROOT itself comes last.
+for path; do
+	[ -e "/$path" ] || mkdir -p "/$path"
 	mount --bind "$root/$path" "/$path"
 done
 
@@ -27,7 +57,7 @@ dev=/run/devstack/dev
 mkdir "$dev"
 mount -t tmpfs -o mode=0755 dev "$dev"
 mkdir "$dev/pts" "$dev/shm" "$dev/net"
-for device in null zero full random urandom tty net/tun vhost-net vhost-vsock; do
+for device in null zero full random urandom tty kmsg net/tun vhost-net vhost-vsock; do
 	[ ! -e "/dev/$device" ] || cp -a "/dev/$device" "$dev/$device"
 done
 ln -s /proc/self/fd "$dev/fd"
@@ -40,6 +70,9 @@ mount -t tmpfs -o mode=1777 shm "$dev/shm"
 # What was mounted below the machine's /dev goes, too: hidden mounts confuse libvirt when it makes guests their /dev.
 umount --recursive --lazy /dev
 mount --move "$dev" /dev
+
+# Pods share mounts with their host, as they ask for; nothing of it reaches the machine.
+mount --make-rshared /
 
 : >/run/devstack/booted
 # tini reaps: libvirt waits for ever on a QEMU that has ended and that nobody has reaped.

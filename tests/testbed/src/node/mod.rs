@@ -4,7 +4,7 @@
 //! ```text
 //!   this machine ── bridge ── cable ══ eth0 ┐ node n1: tini (PID 1)
 //!                                           ├ virtlogd, virtlockd, libvirtd ── guests
-//!                                           └ agent
+//!                                           └ agent; or containerd, kubelet, kube-proxy ── pods
 //! ```
 //!
 //! A node's first process holds everything: when it dies, the kernel ends all that runs in the node, and removes its
@@ -12,6 +12,7 @@
 
 mod files;
 mod group;
+mod pods;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -33,7 +34,15 @@ const DAEMONS: [&str; 3] = ["virtlogd", "virtlockd", "libvirtd"];
 const BOOT_DEADLINE: Duration = Duration::from_secs(30);
 /// A new libvirtd asks every QEMU for its capabilities first.
 const LIBVIRT_DEADLINE: Duration = Duration::from_mins(2);
-/// Folders that stay when a node is down, so that its logs and disks can be read then, too.
+/// Files that say who the node is.
+const IDENTITY: [&str; 4] = [
+    "etc/hosts",
+    "etc/hostname",
+    "etc/resolv.conf",
+    "etc/machine-id",
+];
+/// Folders that stay when a node is down, so that its logs and disks can be read then, too. The last one holds the
+/// testbed itself on the machine, so it is the last that the node gets its own of.
 const LASTING: [&str; 6] = [
     "etc/libvirt",
     "var/log",
@@ -108,7 +117,8 @@ impl Node {
     pub fn path_of(&self, inner: impl AsRef<Path>) -> PathBuf {
         let inner = inner.as_ref();
         let relative = inner.strip_prefix("/").unwrap_or(inner);
-        if LASTING.iter().any(|folder| relative.starts_with(folder)) {
+        let mut lasting = LASTING.iter().chain(&pods::LASTING);
+        if lasting.any(|folder| relative.starts_with(folder)) {
             return self.root().join(relative);
         }
         let init = self.init().unwrap_or_default();
@@ -133,7 +143,7 @@ impl Node {
     pub(crate) fn place(&self) -> Result<Place> {
         Ok(Place::Node {
             init: self.init()?,
-            group: group::path(&self.layout, &self.name),
+            groups: group::homes(&self.layout, &self.name),
         })
     }
 
@@ -180,10 +190,7 @@ impl Node {
         let script = self.root().with_file_name("init.sh");
         write_file(&script, INIT.as_bytes())?;
         std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
-        let place = match group::ensure(&self.layout, &self.name)? {
-            Some(group) => Place::Group(group),
-            None => Place::Host,
-        };
+        group::ensure(&self.layout, &self.name)?;
         let flags = [
             "--net", "--mount", "--uts", "--pid", "--ipc", "--cgroup", "--fork",
         ];
@@ -194,7 +201,10 @@ impl Node {
         words.extend(
             [script, self.name.clone().into(), self.root()].map(|word| word.display().to_string()),
         );
+        let own = IDENTITY.iter().chain(&pods::LASTING).chain(&LASTING);
+        words.extend(own.map(|path| (*path).to_owned()));
         let init = self.part("init");
+        let place = Place::Groups(group::roots(&self.layout, &self.name));
         init.ensure(Spec::host(init.name(), words).at(place))
             .await?;
         init.wait_ready(BOOT_DEADLINE, async || {
@@ -203,7 +213,8 @@ impl Node {
                 .map(drop)
                 .context("its first process is not done with its mounts")
         })
-        .await
+        .await?;
+        group::settle(&self.layout, &self.name)
     }
 
     /// Connects the node to the bridge. It gets no default route: nothing it sends leaves this machine.

@@ -275,7 +275,7 @@ impl Part {
         })
         .await?;
         let pid = match &spec.place {
-            Place::Host | Place::Group(_) => pid,
+            Place::Host | Place::Groups(_) => pid,
             Place::Node { init, .. } => find_in_namespace(*init, pid)
                 .with_context(|| format!("it ended at once; it said:\n{}", self.last_words()))?,
         };
@@ -298,7 +298,7 @@ impl Part {
     /// The pid file as the part names it.
     fn inner_pid_file(&self, place: &Place) -> PathBuf {
         match place {
-            Place::Host | Place::Group(_) => self.file.with_extension("pid"),
+            Place::Host | Place::Groups(_) => self.file.with_extension("pid"),
             Place::Node { .. } => {
                 Path::new(NODE_PIDS).join(format!("{}.pid", self.name.replace('/', ".")))
             }
@@ -309,7 +309,7 @@ impl Part {
     fn pid_file(&self, place: &Place) -> PathBuf {
         let inner = self.inner_pid_file(place);
         match place {
-            Place::Host | Place::Group(_) => inner,
+            Place::Host | Place::Groups(_) => inner,
             Place::Node { init, .. } => {
                 let inner = inner.strip_prefix("/").unwrap_or(&inner);
                 Path::new("/proc")

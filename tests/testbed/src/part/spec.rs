@@ -29,14 +29,14 @@ pub struct Spec {
 pub enum Place {
     /// In this machine's own namespaces.
     Host,
-    /// In a control group of this machine, in its own namespaces or none.
-    Group(PathBuf),
+    /// In control groups of this machine, in its own namespaces or none.
+    Groups(Vec<PathBuf>),
     /// In a node's namespaces.
     Node {
         /// The node's first process, as this machine counts.
         init: i32,
-        /// The node's control group.
-        group: Option<PathBuf>,
+        /// The node's control groups.
+        groups: Vec<PathBuf>,
     },
 }
 
@@ -98,15 +98,17 @@ pub(super) fn launcher_words(spec: &Spec, pid_file: &Path) -> Vec<String> {
             .map(|&word| word.to_owned())
             .collect::<Vec<_>>()
     };
-    let join = |group: &Path| {
-        let procs = group.join("cgroup.procs").display().to_string();
-        own(&["sh", "-c", r#"echo 0 > "$0" && exec "$@""#, &procs])
+    let join = |groups: &[PathBuf]| {
+        let procs = groups.iter().map(|group| group.join("cgroup.procs"));
+        let procs: Vec<String> = procs.map(|procs| procs.display().to_string()).collect();
+        let join = r#"for procs in $0; do echo 0 > "$procs" || exit; done; exec "$@""#;
+        own(&["sh", "-c", join, &procs.join(" ")])
     };
     let mut words = match &spec.place {
         Place::Host => Vec::new(),
-        Place::Group(group) => join(group),
-        Place::Node { init, group } => {
-            let mut words = group.as_deref().map(join).unwrap_or_default();
+        Place::Groups(groups) => join(groups),
+        Place::Node { init, groups } => {
+            let mut words = join(groups);
             words.extend(own(&[
                 "nsenter",
                 "--all",

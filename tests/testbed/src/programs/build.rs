@@ -1,4 +1,4 @@
-//! Builds Kubernetes programs from pinned Go modules, once for each version, into the cache.
+//! Builds programs from pinned Go modules, once for each version, into the cache.
 //!
 //! The modules' `go.mod` and `go.sum` are part of this program, so every checksum is known beforehand. An
 //! interrupted build leaves nothing that looks like a finished one: each binary is renamed into place when complete.
@@ -10,44 +10,14 @@ use anyhow::{Context, Result, bail};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::Tool;
+use super::module::Module;
 use crate::command::command;
-use crate::layout;
 use crate::lock::lock;
 use crate::progress::{Progress, Step};
 
-/// A Go module that requires the programs it is named after.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Module {
-    /// Name and version; a folder of the cache.
-    key: &'static str,
-    go_mod: &'static str,
-    go_sum: &'static str,
-    /// For the linker: what the programs call themselves.
-    ldflags: &'static str,
-}
-
-pub(super) static KUBERNETES: Module = Module {
-    key: "kubernetes-v1.36.3",
-    go_mod: include_str!("../../gomod/kubernetes/go.mod"),
-    go_sum: include_str!("../../gomod/kubernetes/go.sum"),
-    ldflags: "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3",
-};
-
-pub(super) static ETCD: Module = Module {
-    key: "etcd-v3.7.3",
-    go_mod: include_str!("../../gomod/etcd/go.mod"),
-    go_sum: include_str!("../../gomod/etcd/go.sum"),
-    ldflags: "-s -w",
-};
-
-/// Where the programs of a module are, once built.
-pub(super) fn folder(module: &Module) -> PathBuf {
-    Path::new(layout::CACHE).join("bin").join(module.key)
-}
-
 /// Builds programs of one module and returns the folder they are in.
 pub(super) async fn build(module: &Module, tools: &[Tool], progress: &Progress) -> Result<PathBuf> {
-    let folder = folder(module);
+    let folder = module.folder();
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("failed to make {}", folder.display()))?;
     let _builder = lock(&folder.join("build.lock")).await?;
@@ -78,23 +48,25 @@ async fn go_build(module: &Module, tool: &Tool, work: &Path, step: &Step) -> Res
         "-mod=readonly",
         "-buildvcs=false",
     ]);
-    go.args(["-ldflags", module.ldflags, "-o", tool.name, tool.package])
+    go.args(["-ldflags", module.ldflags, "-tags", module.tags])
+        .args(["-o", tool.name, tool.package])
         .current_dir(work)
         .env_remove("GOFLAGS")
         .env("GOWORK", "off")
+        .env("CGO_ENABLED", if module.cgo { "1" } else { "0" })
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
     let mut child = go.spawn().context(
-        "failed to start `go`, which builds Kubernetes. Install Go 1.26 or newer (https://go.dev/dl), or set \
+        "failed to start `go`, which builds Kubernetes and what it needs. Install Go 1.26 or newer (https://go.dev/dl), or set \
          KUBEBUILDER_ASSETS to a folder that has etcd, kube-apiserver, kube-controller-manager and kubectl",
     )?;
     let stderr = child
         .stderr
         .take()
         .context("the child has no standard error")?;
-    let log_path = folder(module).join(format!("{}.build.log", tool.name));
+    let log_path = module.folder().join(format!("{}.build.log", tool.name));
     let mut log = Vec::new();
     let mut lines = BufReader::new(stderr).lines();
     let mut packages = 0_usize;
