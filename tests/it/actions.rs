@@ -32,7 +32,7 @@ fn action(name: &str, server: &str) -> ServerAction {
     ServerAction::new(name, spec)
 }
 
-fn reboot(name: &str, server: &str, kind: RebootKind) -> ServerAction {
+pub fn reboot(name: &str, server: &str, kind: RebootKind) -> ServerAction {
     let mut action = action(name, server);
     action.spec.reboot = Some(Reboot { kind });
     action

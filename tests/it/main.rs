@@ -21,6 +21,7 @@ mod bad_input;
 mod debian;
 mod firmware;
 mod image;
+mod installation;
 mod lifecycle;
 mod observability;
 mod resilience;

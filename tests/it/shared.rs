@@ -41,16 +41,32 @@ static TURNS: Semaphore = Semaphore::const_new(GUEST_TESTS_MAX);
 pub struct OwnTestbed {
     name: &'static str,
     nodes: u8,
+    pods: bool,
     made: OnceCell<Result<Testbed, String>>,
 }
 
-static SHARED: OwnTestbed = OwnTestbed::new("it", 2);
+static SHARED: OwnTestbed = OwnTestbed::with_pods("it", 2);
 
 impl OwnTestbed {
-    /// A testbed of so many nodes, to be made when it is needed.
+    /// A testbed of so many nodes, to be made when it is needed. Operator and agents are processes, so that each can be
+    /// stopped and started by itself.
     pub const fn new(name: &'static str, nodes: u8) -> Self {
+        Self::described(name, nodes, false)
+    }
+
+    /// The same with Kilonova as users install it: by its chart, in pods.
+    pub const fn with_pods(name: &'static str, nodes: u8) -> Self {
+        Self::described(name, nodes, true)
+    }
+
+    const fn described(name: &'static str, nodes: u8, pods: bool) -> Self {
         let made = OnceCell::const_new();
-        Self { name, nodes, made }
+        Self {
+            name,
+            nodes,
+            pods,
+            made,
+        }
     }
 
     /// The testbed.
@@ -72,6 +88,7 @@ impl OwnTestbed {
             None => unique_name(self.name),
         };
         let builder = Testbed::builder(name).nodes(self.nodes).kilonova(binary);
+        let builder = if self.pods { builder.pods() } else { builder };
         let builder = if given.is_some() {
             builder
         } else {
@@ -81,7 +98,7 @@ impl OwnTestbed {
     }
 }
 
-/// The testbed for all tests that disturb nobody: two nodes, an operator, two agents.
+/// The testbed for all tests that disturb nobody: two nodes, and Kilonova as users install it.
 pub async fn testbed() -> Result<&'static Testbed> {
     SHARED.get().await
 }

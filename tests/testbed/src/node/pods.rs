@@ -12,7 +12,8 @@ use crate::command::run_line;
 use crate::container::{self, Archive};
 use crate::control_plane::{self, Pki, Subject};
 use crate::part::Spec;
-use crate::programs::Binaries;
+use crate::programs::{Binaries, Needed};
+use crate::progress::Progress;
 use crate::record::write_file;
 
 use super::Node;
@@ -80,6 +81,14 @@ impl Node {
             .await
             .map(drop)
             .with_context(context)
+    }
+
+    /// Gives a container image that the node has another name.
+    pub async fn tag_image(&self, image: &str, other: &str) -> Result<()> {
+        let binaries = Binaries::ensure(Needed::Pods, &Progress::silent()).await?;
+        self.ctr(&binaries, &["images", "tag", "--force", image, other])
+            .await
+            .map(drop)
     }
 
     async fn ctr(&self, binaries: &Binaries, words: &[&str]) -> Result<String> {
