@@ -76,7 +76,7 @@ async fn it_holds_nothing_else() {
     let image = Image::of_this_build().await;
     let programs = ["kilonova", "qemu-img"].map(str::to_owned);
     assert_eq!(image.names("usr/bin"), BTreeSet::from(programs));
-    let folders = ["etc", "lib", "lib64", "usr", "var"].map(str::to_owned);
+    let folders = ["etc", "lib", "lib64", "run", "usr", "var"].map(str::to_owned);
     assert_eq!(image.names(""), BTreeSet::from(folders));
     let folders = ["bin", "lib", "lib64", "share"].map(str::to_owned);
     assert_eq!(image.names("usr"), BTreeSet::from(folders));
