@@ -123,6 +123,7 @@ pub async fn run<R: Reconciler>(
     metrics: ControllerMetrics,
     mut stop: watch::Receiver<bool>,
 ) {
+    metrics.begin(R::NAME);
     let stopped = async move {
         // The sender is gone only when the process ends.
         let _ = stop.wait_for(|stop| *stop).await;

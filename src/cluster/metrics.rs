@@ -74,6 +74,16 @@ impl ControllerMetrics {
         );
         metrics
     }
+
+    /// Counts from 0 what has not happened to this controller yet: the first time would be no increase otherwise.
+    pub fn begin(&self, controller: &'static str) {
+        for outcome in ["ok", "conflict", "retry", "refused", "panic"] {
+            drop(self.outcomes.get_or_create(&Outcome {
+                controller,
+                outcome,
+            }));
+        }
+    }
 }
 
 /// Which kind.

@@ -61,6 +61,9 @@ impl SchedulerMetrics {
             "Placements, by how they ended",
             &metrics.decisions,
         );
+        for outcome in ["placed", "refused"] {
+            drop(metrics.decisions.get_or_create(&Decided { outcome }));
+        }
         registry.register(
             "scheduler_refused_hypervisors",
             "Hypervisors that a placement refused, by filter",

@@ -60,7 +60,7 @@ impl NodeMetrics {
         );
         registry.register(
             "node_disk_free_bytes",
-            "What is free of the file system that holds disks and images; disks grow until it is 0",
+            "What is free of the file system that holds disks and images; at 0, guests that write stand still",
             &metrics.disk_free,
         );
         metrics
@@ -101,6 +101,9 @@ impl ImageMetrics {
             "Downloads of images, by how they ended; failed: it may pass; refused: the content is wrong",
             &metrics.downloads,
         );
+        for outcome in ["done", "failed", "refused"] {
+            drop(metrics.downloads.get_or_create(&Ended { outcome }));
+        }
         registry.register(
             "image_download_bytes",
             "Bytes of images that have arrived, wanted or not",
