@@ -7,6 +7,9 @@ mod source;
 
 mod crds;
 mod examples;
+mod metrics;
+mod monitoring;
+mod promql;
 mod purity;
 mod rooms;
 mod shape;
