@@ -8,7 +8,10 @@ use prometheus_client::{
 };
 
 use crate::{
-    api::image::{CacheState, CachedImage},
+    api::{
+        image::{CacheState, CachedImage},
+        value::Size,
+    },
     cluster::metrics::{Latencies, Latency, Registry},
 };
 
@@ -136,7 +139,7 @@ impl ImageMetrics {
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         let sizes = images.iter().filter_map(|image| image.size);
-        let size = sizes.map(|size| size.as_bytes()).sum::<u64>();
+        let size = sizes.map(Size::as_bytes).sum::<u64>();
         self.size.set(i64::try_from(size).unwrap_or(i64::MAX));
     }
 }

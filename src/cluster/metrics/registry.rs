@@ -6,7 +6,6 @@
 //! and from nothing else.
 
 use std::{
-    collections::BTreeMap,
     fmt,
     hash::Hash,
     sync::{Mutex, PoisonError},
@@ -65,7 +64,7 @@ impl Told for Histogram {
 }
 
 /// A family, for people.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Description {
     /// The name by which it is asked for; a histogram's is followed by `_bucket`, `_sum` or `_count`.
     pub name: String,
@@ -150,49 +149,32 @@ fn unit(name: &str) -> Option<(&str, Unit)> {
 
 /// The families of a page, in the order of their names.
 fn read(page: &str) -> Vec<Description> {
-    let mut families: BTreeMap<&str, Description> = BTreeMap::new();
-    let mut last = "";
+    let mut families: Vec<Description> = Vec::new();
     for line in page.lines() {
-        let mut words = line.splitn(4, ' ');
-        match (words.next(), words.next(), words.next(), words.next()) {
-            (Some("#"), Some("HELP"), Some(name), Some(help)) => {
-                last = name;
-                let family = Description {
-                    name: name.to_owned(),
-                    kind: String::new(),
-                    unit: None,
-                    labels: Vec::new(),
-                    help: help.to_owned(),
-                };
-                families.insert(name, family);
-            }
-            (Some("#"), Some(what), Some(name), Some(word)) => {
-                if let Some(family) = families.get_mut(name) {
-                    match what {
-                        "TYPE" => family.kind = word.to_owned(),
-                        "UNIT" => family.unit = Some(word.to_owned()),
-                        _ => {}
-                    }
+        let words: Vec<&str> = line.splitn(4, ' ').collect();
+        match (&words[..], families.last_mut()) {
+            (["#", "HELP", name, help], _) => families.push(Description {
+                name: (*name).to_owned(),
+                help: (*help).to_owned(),
+                ..Description::default()
+            }),
+            (["#", "TYPE", _, kind], Some(family)) => {
+                if *kind == "counter" {
+                    family.name += "_total";
                 }
+                (*kind).clone_into(&mut family.kind);
             }
-            _ => {
-                if let Some(family) = families.get_mut(last) {
-                    for label in labels(line) {
-                        if label != "le" && !family.labels.contains(&label) {
-                            family.labels.push(label);
-                        }
-                    }
-                }
+            (["#", "UNIT", _, unit], Some(family)) => family.unit = Some((*unit).to_owned()),
+            (["#", ..], _) | (_, None) => {}
+            (_, Some(family)) => {
+                let new = |label: &String| label != "le" && !family.labels.contains(label);
+                let labels: Vec<String> = labels(line).into_iter().filter(new).collect();
+                family.labels.extend(labels);
             }
         }
     }
-    let with_total = |mut family: Description| {
-        if family.kind == "counter" {
-            family.name += "_total";
-        }
-        family
-    };
-    families.into_values().map(with_total).collect()
+    families.sort();
+    families
 }
 
 /// The names of the labels of a sample whose values are examples, and so without quotes or commas.

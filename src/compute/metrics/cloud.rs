@@ -12,7 +12,7 @@ use prometheus_client::{
 };
 
 use crate::{
-    api::{condition, hypervisor::Hypervisor, server::ServerState},
+    api::{condition, hypervisor::Hypervisor, server::ServerState, value::Size},
     cluster::metrics::Registry,
     compute::plan::scheduler::{Account, Amounts},
 };
@@ -198,7 +198,7 @@ impl CloudMetrics {
             .get_or_create(&on)
             .set(account.usage.servers.into());
         if let Some(capacity) = status.and_then(|status| status.capacity) {
-            let bytes = [capacity.memory, capacity.disk].map(|size| size.as_bytes());
+            let bytes = [capacity.memory, capacity.disk].map(Size::as_bytes);
             self.capacity.set(&on, capacity.vcpus.into(), bytes);
         }
         self.allocatable.set_amounts(&on, account.allocatable);

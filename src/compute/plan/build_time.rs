@@ -35,20 +35,20 @@ mod tests {
     use super::*;
     use crate::compute::plan::fixtures;
 
-    fn at(second: i64) -> Option<Time> {
-        Some(Time(Timestamp::from_second(second).unwrap()))
+    fn at(second: i64) -> Time {
+        Time(Timestamp::from_second(second).unwrap())
     }
 
     fn server(generation: i64) -> Server {
         let mut server = fixtures::server();
         server.metadata.generation = Some(generation);
-        server.metadata.creation_timestamp = at(100);
+        server.metadata.creation_timestamp = Some(at(100));
         server
     }
 
     fn status(started: Option<i64>, restarts: i64) -> ServerStatus {
         ServerStatus {
-            started_at: started.and_then(at),
+            started_at: started.map(at),
             restarts: Some(restarts),
             ..ServerStatus::default()
         }

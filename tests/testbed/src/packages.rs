@@ -41,6 +41,8 @@ const PACKAGES: &[&str] = &[
     "prometheus",
     // Serves the images to the nodes.
     "busybox-static",
+    // Its promtool checks and tests the chart's alerts.
+    "prometheus",
     // For people (and tests) on a node.
     "curl",
     "ca-certificates",
