@@ -178,7 +178,9 @@ pub struct HypervisorStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready` (servers can run here), `LibvirtReady` (the agent speaks to libvirt).
+    /// `Ready`: servers can run here. It needs `LibvirtReady` (libvirt answers, and can run guests) and `StorageReady` (disks
+    /// can be made). For information: `KvmReady` (guests can run with the processor's help; else they are emulated) and
+    /// `OpenVswitchReady` (Open vSwitch is there). The message of one that does not hold says what to do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

@@ -2,7 +2,6 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
-use anyhow::Context as _;
 use kube::{Api, runtime::watcher};
 use tokio::sync::watch;
 use tracing::info;
@@ -15,12 +14,17 @@ use crate::{
         probe,
     },
     node::{
-        controller::{self, MANAGER, host::Host, memory::Memory},
-        disks::Disks,
+        controller::{
+            self, MANAGER,
+            heartbeat::beat,
+            host::{Host, Site, report::Source},
+            memory::Memory,
+            storage,
+        },
         driver::Observer,
-        images::{ImageCache, Limits},
         libvirt::{Libvirt, Settings},
         metrics::{ImageMetrics, NodeMetrics, observer},
+        plan::host::OPEN_VSWITCH_SOCKET,
     },
 };
 
@@ -43,6 +47,9 @@ pub struct AgentArguments {
     /// Where images, disks and seeds are kept.
     #[arg(long, env = "KILONOVA_STATE_DIR", default_value = "/var/lib/kilonova")]
     state_dir: PathBuf,
+    /// Where the host's devices are seen. An agent in a pod sees them where they were mounted; none is ever opened.
+    #[arg(long, env = "KILONOVA_HOST_DEV", default_value = "/dev")]
+    host_dev: PathBuf,
     /// Where libvirt is.
     #[arg(long, env = "KILONOVA_LIBVIRT_URI", default_value = "qemu:///system")]
     libvirt_uri: String,
@@ -98,6 +105,8 @@ impl Metrics {
         }
     }
 }
+/// What the agent does before it is ready.
+const READING: &str = "reading the node's guests";
 
 /// Runs until it is asked to stop. Guests run on after that.
 pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
@@ -107,6 +116,7 @@ pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
         node_name,
         login,
         state_dir,
+        host_dev,
         libvirt_uri,
         virt_type,
     } = arguments;
@@ -118,20 +128,14 @@ pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
         virt_type: virt_type.demanded(),
         observer: metrics.observer,
     };
-    let images =
-        ImageCache::new(&state_dir, Limits::default(), metrics.images).with_context(|| {
-            format!(
-                "cannot use {} for images: choose another --state-dir",
-                state_dir.display()
-            )
-        })?;
-    let disks = Disks::new(&state_dir).with_context(|| {
-        format!(
-            "cannot use {} for disks: choose another --state-dir",
-            state_dir.display()
-        )
-    })?;
-    let (ready, readiness) = watch::channel(Some("reading the node's guests".to_owned()));
+    let site = Site {
+        state_dir,
+        host_dev,
+        open_vswitch: OPEN_VSWITCH_SOCKET.into(),
+        libvirt_uri: settings.uri.clone(),
+        virt_type: settings.virt_type,
+    };
+    let (ready, readiness) = watch::channel(Some(READING.to_owned()));
     let (trouble, account) = watch::channel(None);
     let probes = vec![account, readiness];
     let mut page = tokio::spawn(probe::serve(listen, metrics.registry, probes));
@@ -142,8 +146,23 @@ pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
             client = login.client(config, &node_name, &metrics.requests, trouble) => client?,
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
         };
+        let (driver, host) = (Libvirt::new(settings), Host::default());
+        let writer = Writer::new(client.clone(), MANAGER);
+        let source = Source {
+            node: &node_name,
+            writer: &writer,
+            driver: &driver,
+            host: &host,
+            site: &site,
+        };
+        let (images, disks) = tokio::select! {
+            opened = storage::open(source, &metrics.images, &ready) => opened,
+            // Ends when the agent is asked to stop. Whoever waits for a folder is not silent.
+            () = beat(writer.clone(), namespace.clone(), node_name.clone(), stop.clone()) => return Ok(()),
+        };
+        ready.send_replace(Some(READING.to_owned()));
         let guests = Cache::start(
-            Api::namespaced(client.clone(), &namespace),
+            Api::namespaced(client, &namespace),
             watcher::Config::default(),
         );
         let guests = tokio::select! {
@@ -161,14 +180,14 @@ pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
         let context = Arc::new(controller::Context {
             node: node_name,
             namespace,
-            state_dir,
+            site,
             guests,
-            writer: Writer::new(client, MANAGER),
-            driver: Libvirt::new(settings),
+            writer,
+            driver,
             images,
             disks,
             memory: Memory::default(),
-            host: Host::default(),
+            host,
             metrics: metrics.node,
         });
         // Boxed, since it is large: it holds everything that the agent does at once.

@@ -414,6 +414,7 @@ mod tests {
                 memory: crate::api::value::Size::gib(1),
                 virt_types: vec![crate::api::hypervisor::VirtType::Qemu],
                 machines: Vec::new(),
+                qemu_user: None,
             },
             virt_type: crate::api::hypervisor::VirtType::Qemu,
             offers: crate::api::hypervisor::Offers::default(),

@@ -113,7 +113,7 @@ impl Keeper {
 
     fn is_well(&mut self) {
         if self.said.take().is_some() {
-            info!("there is a token again");
+            info!("there is a token now");
         }
         self.trouble.send_replace(None);
     }

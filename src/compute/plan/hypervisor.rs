@@ -314,6 +314,15 @@ pub fn report(hypervisor: &Hypervisor, observed: Observed, now: Timestamp) -> Hy
     let agents = |kind| {
         condition::find(&before.conditions, kind).filter(|said| said.status != Truth::True.as_str())
     };
+    // The agent's other conditions are for information: servers run without KVM, and without networks.
+    let needed = || {
+        [
+            ("LibvirtReady", "LibvirtNotReady"),
+            ("StorageReady", "StorageNotReady"),
+        ]
+        .into_iter()
+        .find_map(|(kind, reason)| Some((reason, agents(kind)?)))
+    };
     let never = || {
         let message = format!("its agent has not been heard of yet; {hint}");
         Fact::no("Ready", NEVER_HEARD, message)
@@ -337,14 +346,18 @@ pub fn report(hypervisor: &Hypervisor, observed: Observed, now: Timestamp) -> Hy
         (Voice::Never, _) | (Voice::Unconfirmed(_), Some(NEVER_HEARD | "NotLabelled") | None) => {
             never()
         }
-        (Voice::Heard(_) | Voice::Unconfirmed(_), _) => match agents("LibvirtReady") {
-            Some(said) => Fact::no("Ready", "LibvirtNotReady", said.message.clone()),
+        (Voice::Heard(_) | Voice::Unconfirmed(_), _) => match needed() {
+            Some((reason, said)) => Fact::no("Ready", reason, said.message.clone()),
             None if before.capacity.is_none() => Fact::no(
                 "Ready",
                 "NotReported",
                 "its agent has not said what the host has yet",
             ),
-            None => Fact::yes("Ready", "Heard", "its agent reports, and libvirt answers"),
+            None => Fact::yes(
+                "Ready",
+                "Heard",
+                "its agent reports, libvirt answers, and disks can be made",
+            ),
         },
     };
     let ready = condition::merge(

@@ -1,7 +1,5 @@
 //! The agent's controllers: guests, the node's own report, its heartbeat, and what nobody wants any more.
 
-use std::path::PathBuf;
-
 use kube::Client;
 
 use crate::{
@@ -19,6 +17,7 @@ pub mod run;
 #[cfg(test)]
 mod stage;
 pub mod steps;
+pub mod storage;
 pub mod sweep;
 
 /// The field manager of everything that the agent writes.
@@ -30,8 +29,8 @@ pub struct Context<D> {
     pub node: String,
     /// The namespace that holds everything of this node.
     pub namespace: String,
-    /// Where images, disks and seeds are.
-    pub state_dir: PathBuf,
+    /// Where what is of the host.
+    pub site: host::Site,
     /// The node's guests.
     pub guests: Cache<Guest>,
     /// Who writes.
@@ -51,6 +50,17 @@ pub struct Context<D> {
 }
 
 impl<D: Driver> Context<D> {
+    /// What the host's report is made from.
+    fn source(&self) -> host::report::Source<'_, D> {
+        host::report::Source {
+            node: &self.node,
+            writer: &self.writer,
+            driver: &self.driver,
+            host: &self.host,
+            site: &self.site,
+        }
+    }
+
     /// The client, for reads.
     pub fn client(&self) -> Client {
         self.writer.client()

@@ -52,7 +52,7 @@ pub async fn all<D: Driver>(
             metrics,
             stop.clone()
         ),
-        host::keep_reporting(Arc::clone(&ctx), news, stop.clone()),
+        host::report::keep_reporting(Arc::clone(&ctx), news, stop.clone()),
         sweep::keep_sweeping(Arc::clone(&ctx), stop),
     );
 }

@@ -21,7 +21,11 @@ use crate::{
         mock::{Answer, MockServer},
     },
     node::{
-        controller::{Context, MANAGER, host::Host, memory::Memory},
+        controller::{
+            Context, MANAGER,
+            host::{Host, Site},
+            memory::Memory,
+        },
         disks::{Disks, GuestFolder},
         fake::Fake,
         images::{ImageCache, Limits},
@@ -102,7 +106,13 @@ pub(super) async fn stage(guests: Vec<Guest>) -> Stage {
     let ctx = Context {
         node: "n1".to_owned(),
         namespace: NAMESPACE.to_owned(),
-        state_dir: state.path().to_owned(),
+        site: Site {
+            state_dir: state.path().to_owned(),
+            host_dev: state.path().join("dev"),
+            open_vswitch: state.path().join("db.sock"),
+            libvirt_uri: "qemu:///system".to_owned(),
+            virt_type: None,
+        },
         guests: Cache::start(
             Api::namespaced(client.clone(), NAMESPACE),
             watcher::Config::default(),
@@ -177,6 +187,7 @@ fn host() -> HostFacts {
             memory: Size::gib(1),
             virt_types: vec![VirtType::Qemu],
             machines: Vec::new(),
+            qemu_user: None,
         },
         virt_type: VirtType::Qemu,
         offers: Offers::default(),

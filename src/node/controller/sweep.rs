@@ -121,7 +121,7 @@ async fn sweep<D: Driver>(ctx: &Context<D>, notes: &mut Notes) {
 
 /// What cannot be told now is told as it was last.
 fn measure_disk<D: Driver>(ctx: &Context<D>) {
-    if let Ok(disk) = rustix::fs::statvfs(&ctx.state_dir) {
+    if let Ok(disk) = rustix::fs::statvfs(&ctx.site.state_dir) {
         let bytes =
             |blocks: u64| i64::try_from(blocks.saturating_mul(disk.f_frsize)).unwrap_or(i64::MAX);
         ctx.metrics.disk_size.set(bytes(disk.f_blocks));
@@ -225,7 +225,7 @@ async fn is_gone<D: Driver>(ctx: &Context<D>, uid: &str) -> Result<bool> {
 /// Whether the cluster is the one that this node's guests came from; `None` while that cannot be told.
 async fn serves_the_same<D: Driver>(ctx: &Context<D>, notes: &mut Notes) -> Option<bool> {
     let uid = host::serves_now(ctx).await.ok()??;
-    let path = ctx.state_dir.join(ALLEGIANCE);
+    let path = ctx.site.state_dir.join(ALLEGIANCE);
     match tokio::fs::read_to_string(&path).await {
         Ok(known) if known.trim() == uid => {
             notes.warned = false;

@@ -1,13 +1,11 @@
 //! How a verb fails, and how its calls are counted.
 
-use std::{fmt, sync::Arc, time::Duration};
-
-use thiserror::Error;
+use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use super::DomainId;
 
 /// A verb that failed.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 #[error("could not {} {subject}", operation.phrase())]
 pub struct DriverError {
     /// What was tried.
@@ -18,7 +16,21 @@ pub struct DriverError {
     pub kind: Failure,
     /// What the hypervisor said.
     #[source]
-    pub source: Box<dyn std::error::Error + Send + Sync>,
+    pub source: Box<dyn Error + Send + Sync>,
+}
+
+impl DriverError {
+    /// The cause of this type, if that is why.
+    pub fn cause<T: Error + 'static>(&self) -> Option<&T> {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(&*self.source);
+        while let Some(error) = cause {
+            if let Some(found) = error.downcast_ref() {
+                return Some(found);
+            }
+            cause = error.source();
+        }
+        None
+    }
 }
 
 /// What a verb was tried on.

@@ -5,7 +5,6 @@
 //! saved keeps nobody else waiting.
 
 use std::{
-    error::Error,
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -20,6 +19,7 @@ use tracing::{info, warn};
 
 use crate::{
     api::hypervisor::VirtType,
+    cluster::telemetry,
     node::driver::{DriverError, DriverEvent, Observer, Operation, Outcome, Subject},
 };
 
@@ -249,10 +249,12 @@ async fn blocking<T: Send + 'static>(
 /// Connects, listens until the link is lost, and begins again.
 async fn keep(shared: Arc<Shared>) {
     let mut backoff = BACKOFF_MIN;
+    let mut said = String::new();
     loop {
-        match listen(&shared).await {
+        match listen(&shared, &mut said).await {
             Ok((link, listening)) => {
                 backoff = BACKOFF_MIN;
+                said.clear();
                 info!(uri = shared.settings.uri, "connected to libvirt");
                 shared.main.send_replace(Some(link));
                 shared.tell(DriverEvent::Connected);
@@ -265,7 +267,7 @@ async fn keep(shared: Arc<Shared>) {
                 task::spawn_blocking(move || drop((listening, spare)));
             }
             Err(error) => {
-                complain(&shared.settings.uri, &error);
+                complain(&shared.settings.uri, &error, &mut said);
                 time::sleep(backoff).await;
                 backoff = (backoff * 2).min(BACKOFF_MAX);
             }
@@ -275,7 +277,10 @@ async fn keep(shared: Arc<Shared>) {
 
 /// Opens a link and registers for its events. An attempt that hangs is waited for, since its thread hangs anyway: a new
 /// one each time would take a thread each time.
-async fn listen(shared: &Arc<Shared>) -> Result<(Arc<Link>, Listening), DriverError> {
+async fn listen(
+    shared: &Arc<Shared>,
+    said: &mut String,
+) -> Result<(Arc<Link>, Listening), DriverError> {
     let (uri, sender) = (shared.settings.uri.clone(), shared.events.clone());
     let mut attempt = task::spawn_blocking(move || {
         events::start_loop()?;
@@ -299,13 +304,21 @@ async fn listen(shared: &Arc<Shared>) -> Result<(Arc<Link>, Listening), DriverEr
         };
         (shared.settings.observer)(Operation::Connect, begun.elapsed(), outcome);
         match result {
-            Err(error) if hangs => complain(&shared.settings.uri, &error),
+            Err(error) if hangs => complain(&shared.settings.uri, &error, said),
             result => return result,
         }
     }
 }
 
-/// Logs the whole chain. Not async, because a `dyn Error` must not live across an await.
-fn complain(uri: &str, error: &(dyn Error + 'static)) {
-    warn!(uri, error, "libvirt is not there");
+/// Logs the whole chain, once for as long as it stays the same: a host without libvirt is tried every two seconds.
+fn complain(uri: &str, error: &DriverError, said: &mut String) {
+    let chain = telemetry::chain(error);
+    if *said != chain {
+        warn!(
+            uri,
+            error = chain,
+            "libvirt is not there; it is tried again"
+        );
+        *said = chain;
+    }
 }

@@ -6,12 +6,9 @@ use thiserror::Error;
 use tokio::task::JoinError;
 use virt::error::{Error as VirtError, ErrorDomain, ErrorNumber};
 
-use crate::{
-    api::hypervisor::VirtType,
-    node::{
-        driver::{DriverError, Failure, Operation, Subject},
-        plan::capabilities::CapabilitiesError,
-    },
+use crate::node::{
+    driver::{DriverError, Failure, Operation, Subject},
+    plan::capabilities::{CapabilitiesError, Unfit},
 };
 
 /// Why a call failed, before it is known which verb it belonged to.
@@ -40,10 +37,8 @@ pub(super) enum CallError {
     NulInDefinition,
     #[error("the definition is not the domain's own")]
     OtherDefinition,
-    #[error("the host cannot run guests of type {}", .0.as_str())]
-    NotOffered(VirtType),
-    #[error("the host can run no guests of its own architecture")]
-    NothingOffered,
+    #[error("the host is not fit for guests")]
+    Unfit(#[from] Unfit),
     #[error("libvirt's answer makes no sense")]
     Nonsense(#[source] CapabilitiesError),
     #[error("the call broke off")]
@@ -79,8 +74,7 @@ impl CallError {
             | Self::Foreign
             | Self::NulInDefinition
             | Self::OtherDefinition
-            | Self::NotOffered(_)
-            | Self::NothingOffered
+            | Self::Unfit(_)
             | Self::Nonsense(_) => Failure::GiveUp,
         }
     }

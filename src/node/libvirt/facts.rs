@@ -10,11 +10,7 @@ use super::{error::CallError, link::Link};
 pub(super) fn host(link: &Link, wanted: Option<VirtType>) -> Result<HostFacts, CallError> {
     let connect = link.connect();
     let host = capabilities::host(&connect.get_capabilities()?).map_err(CallError::Nonsense)?;
-    let virt_type = match wanted {
-        Some(wanted) if host.virt_types.contains(&wanted) => wanted,
-        Some(wanted) => return Err(CallError::NotOffered(wanted)),
-        None => *host.virt_types.first().ok_or(CallError::NothingOffered)?,
-    };
+    let virt_type = host.virt_type(wanted)?;
     let offers = connect.get_domain_capabilities(
         None,
         Some(&host.architecture),

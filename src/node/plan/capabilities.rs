@@ -15,6 +15,10 @@ use crate::api::{
     value::Size,
 };
 
+pub use offers::offers;
+
+mod offers;
+
 /// What a host has and offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostFacts {
@@ -47,6 +51,55 @@ pub struct Host {
     pub virt_types: Vec<VirtType>,
     /// The boards that such guests can have.
     pub machines: Vec<Machine>,
+    /// Who QEMU runs as, where libvirt says it.
+    pub qemu_user: Option<QemuUser>,
+}
+
+/// Who QEMU runs as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QemuUser {
+    /// The user.
+    pub uid: u32,
+    /// Its first group; it may be in others.
+    pub gid: u32,
+}
+
+/// libvirt answers, and cannot run guests as they shall run.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Unfit {
+    /// It can run none at all.
+    #[error("it can run no guests of its own architecture, {architecture}")]
+    NoQemu {
+        /// The host's architecture.
+        architecture: String,
+    },
+    /// It can run others.
+    #[error("it cannot run guests of type {}", wanted.as_str())]
+    NotOffered {
+        /// How they shall run.
+        wanted: VirtType,
+        /// Who QEMU runs as.
+        qemu_user: Option<QemuUser>,
+    },
+}
+
+impl Host {
+    /// How guests run: as `wanted`, else the best that works.
+    pub fn virt_type(&self, wanted: Option<VirtType>) -> Result<VirtType, Unfit> {
+        let Some(best) = self.virt_types.first() else {
+            return Err(Unfit::NoQemu {
+                architecture: self.architecture.clone(),
+            });
+        };
+        match wanted {
+            None => Ok(*best),
+            Some(wanted) if self.virt_types.contains(&wanted) => Ok(wanted),
+            Some(wanted) => Err(Unfit::NotOffered {
+                wanted,
+                qemu_user: self.qemu_user,
+            }),
+        }
+    }
 }
 
 /// Capabilities that cannot be read.
@@ -72,23 +125,8 @@ pub fn host(xml: &str) -> Result<Host, CapabilitiesError> {
         numa,
         virt_types: read.virt_types(),
         machines: read.machines(),
+        qemu_user: read.qemu_user(),
         architecture: read.host.cpu.arch,
-    })
-}
-
-/// Reads what `virConnectGetDomainCapabilities` returns, which is for one type of guest.
-pub fn offers(xml: &str, machines: &[Machine]) -> Result<Offers, CapabilitiesError> {
-    let read: DomainXml = parse("domain capabilities", xml)?;
-    Ok(Offers {
-        machines: machines.to_vec(),
-        uefi: read.os.offers("firmware", "efi"),
-        secure_boot: read.os.offers("firmware", "efi") && read.os.loader.offers("secure", "yes"),
-        tpm: read.devices.tpm.is_some_and(|tpm| {
-            tpm.supported == "yes"
-                && tpm.offers("backendModel", "emulator")
-                && tpm.offers("backendVersion", "2.0")
-        }),
-        cpu_models: read.cpu.usable_models(),
     })
 }
 
@@ -118,6 +156,16 @@ struct HostXml {
 struct HostElement {
     cpu: CpuElement,
     topology: Cells,
+    #[serde(default)]
+    secmodel: Vec<SecurityModel>,
+}
+
+/// How libvirt keeps guests apart: one of the models, `dac`, is by user and group.
+#[derive(Deserialize)]
+struct SecurityModel {
+    model: String,
+    #[serde(default)]
+    baselabel: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -293,6 +341,18 @@ impl HostXml {
             .collect()
     }
 
+    /// libvirt writes `+64055:+64055`, the same for each type of guests.
+    fn qemu_user(&self) -> Option<QemuUser> {
+        let models = &self.host.secmodel;
+        let dac = models.iter().find(|model| model.model == "dac")?;
+        let (uid, gid) = dac.baselabel.first()?.split_once(':')?;
+        let number = |text: &str| text.strip_prefix('+').unwrap_or(text).parse().ok();
+        Some(QemuUser {
+            uid: number(uid)?,
+            gid: number(gid)?,
+        })
+    }
+
     fn machines(&self) -> Vec<Machine> {
         [Machine::Q35, Machine::Pc]
             .into_iter()
@@ -301,100 +361,6 @@ impl HostXml {
                     .is_some_and(|arch| arch.machine.iter().any(|it| it.name == wanted.as_qemu()))
             })
             .collect()
-    }
-}
-
-/// `<domainCapabilities>`: only what is read here.
-#[derive(Deserialize)]
-struct DomainXml {
-    os: OsElement,
-    cpu: CpuModes,
-    devices: Devices,
-}
-
-#[derive(Deserialize)]
-struct OsElement {
-    #[serde(rename = "enum", default)]
-    enums: Vec<EnumElement>,
-    #[serde(default)]
-    loader: Element,
-}
-
-/// An element that lists what its attributes may be.
-#[derive(Deserialize, Default)]
-struct Element {
-    #[serde(rename = "@supported", default)]
-    supported: String,
-    #[serde(rename = "enum", default)]
-    enums: Vec<EnumElement>,
-}
-
-#[derive(Deserialize)]
-struct EnumElement {
-    #[serde(rename = "@name")]
-    name: String,
-    #[serde(default)]
-    value: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct CpuModes {
-    #[serde(default)]
-    mode: Vec<CpuMode>,
-}
-
-#[derive(Deserialize)]
-struct CpuMode {
-    #[serde(rename = "@name")]
-    name: String,
-    #[serde(default)]
-    model: Vec<CpuModel>,
-}
-
-#[derive(Deserialize)]
-struct CpuModel {
-    #[serde(rename = "@usable", default)]
-    usable: String,
-    #[serde(rename = "$text")]
-    name: String,
-}
-
-#[derive(Deserialize)]
-struct Devices {
-    tpm: Option<Element>,
-}
-
-impl OsElement {
-    fn offers(&self, name: &str, value: &str) -> bool {
-        lists(&self.enums, name, value)
-    }
-}
-
-impl Element {
-    fn offers(&self, name: &str, value: &str) -> bool {
-        lists(&self.enums, name, value)
-    }
-}
-
-fn lists(enums: &[EnumElement], name: &str, value: &str) -> bool {
-    enums
-        .iter()
-        .filter(|it| it.name == name)
-        .any(|it| it.value.iter().any(|offered| offered == value))
-}
-
-impl CpuModes {
-    /// Sorted, so that a host's status does not change when libvirt lists the same models in another order.
-    fn usable_models(&self) -> Vec<String> {
-        let models: BTreeSet<&String> = self
-            .mode
-            .iter()
-            .filter(|mode| mode.name == "custom")
-            .flat_map(|mode| &mode.model)
-            .filter(|model| model.usable == "yes")
-            .map(|model| &model.name)
-            .collect();
-        models.into_iter().cloned().collect()
     }
 }
 
@@ -422,6 +388,8 @@ mod tests {
         );
         assert_eq!(host.virt_types, [VirtType::Kvm, VirtType::Qemu]);
         assert_eq!(host.machines, [Machine::Q35, Machine::Pc]);
+        let (uid, gid) = (64055, 64055);
+        assert_eq!(host.qemu_user, Some(QemuUser { uid, gid }));
         let cpu = &host.cpu;
         assert_eq!(
             (cpu.model.as_str(), cpu.vendor.as_str()),
@@ -445,6 +413,43 @@ mod tests {
     fn a_host_without_kvm_offers_emulation_only() {
         let host = host(&HOST.replace("<domain type='kvm'/>", "")).unwrap();
         assert_eq!(host.virt_types, [VirtType::Qemu]);
+        assert_eq!(host.virt_type(None), Ok(VirtType::Qemu));
+        assert_eq!(host.virt_type(Some(VirtType::Qemu)), Ok(VirtType::Qemu));
+        let refused = Unfit::NotOffered {
+            wanted: VirtType::Kvm,
+            qemu_user: host.qemu_user,
+        };
+        assert_eq!(host.virt_type(Some(VirtType::Kvm)), Err(refused));
+    }
+
+    #[test]
+    fn a_host_with_both_is_asked_for_the_faster_unless_told_otherwise() {
+        let host = host(HOST).unwrap();
+        assert_eq!(host.virt_type(None), Ok(VirtType::Kvm));
+        assert_eq!(host.virt_type(Some(VirtType::Qemu)), Ok(VirtType::Qemu));
+    }
+
+    #[test]
+    fn a_host_without_qemu_says_so_whatever_is_wanted() {
+        let bare = HOST.split_inclusive("</host>").next().unwrap();
+        let host = host(&format!("{bare}</capabilities>")).unwrap();
+        for wanted in [None, Some(VirtType::Kvm), Some(VirtType::Qemu)] {
+            let architecture = "x86_64".to_owned();
+            assert_eq!(host.virt_type(wanted), Err(Unfit::NoQemu { architecture }));
+        }
+    }
+
+    #[test]
+    fn who_qemu_runs_as_is_told_by_one_of_the_security_models() {
+        let label = |label: &str| {
+            let text = HOST.replace("+64055:+64055", label);
+            host(&text).unwrap().qemu_user
+        };
+        let (uid, gid) = (0, 107);
+        assert_eq!(label("0:+107"), Some(QemuUser { uid, gid }));
+        assert_eq!(label("system_u:object_r"), None);
+        let none = HOST.replace("<model>dac</model>", "<model>apparmor</model>");
+        assert_eq!(host(&none).unwrap().qemu_user, None);
     }
 
     #[test]

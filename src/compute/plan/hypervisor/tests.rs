@@ -42,9 +42,18 @@ fn ready(hypervisor: &Hypervisor, observed: Observed) -> (String, String, String
 fn a_hypervisor_is_ready_when_its_agent_reports_and_libvirt_answers() {
     let well = hypervisor(
         Some(SMALL),
-        vec![said("LibvirtReady", "True", "Answers", "")],
+        vec![
+            said("LibvirtReady", "True", "Answers", ""),
+            said("KvmReady", "False", "NoDevice", "guests are emulated"),
+            said("StorageReady", "True", "Usable", ""),
+            said("OpenVswitchReady", "False", "NotFound", "there is none"),
+        ],
     );
-    let expected = ("True", "Heard", "its agent reports, and libvirt answers");
+    let expected = (
+        "True",
+        "Heard",
+        "its agent reports, libvirt answers, and disks can be made",
+    );
     let (status, reason, message) = ready(&well, heard(0));
     assert_eq!((&*status, &*reason, &*message), expected);
     // Silence of less than ten heartbeats means nothing.
@@ -94,6 +103,18 @@ fn each_trouble_is_told_with_where_to_look() {
             heard(0),
             "LibvirtNotReady",
             "libvirtd does not answer".to_owned(),
+        ),
+        (
+            hypervisor(
+                Some(SMALL),
+                vec![
+                    said("LibvirtReady", "True", "Answers", ""),
+                    said("StorageReady", "False", "ReadOnly", "it is mounted read-only"),
+                ],
+            ),
+            heard(0),
+            "StorageNotReady",
+            "it is mounted read-only".to_owned(),
         ),
         (
             hypervisor(Some(SMALL), vec![unknown]),
