@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tracing::info;
 
 use crate::{
-    api::{hypervisor::VirtType, node_namespace},
+    api::node_namespace,
     cluster::{
         Cache, Writer,
         metrics::{self, CacheMetrics, ControllerMetrics, Registry, RequestMetrics},
@@ -28,13 +28,13 @@ use crate::{
     },
 };
 
-use super::{Common, login::Login};
+use super::{login::Login, settings::AgentSettings};
 
 /// How the agent runs.
 #[derive(Debug, clap::Args)]
 pub struct AgentArguments {
     #[command(flatten)]
-    pub(super) common: Common,
+    pub(super) settings: AgentSettings,
     /// Where to serve /metrics, /healthz and /readyz.
     #[arg(long, env = "KILONOVA_LISTEN", default_value = "0.0.0.0:8081")]
     listen: SocketAddr,
@@ -44,39 +44,9 @@ pub struct AgentArguments {
     /// Whose account the agent works with.
     #[arg(long, env = "KILONOVA_LOGIN", value_enum, default_value = "kubeconfig")]
     login: Login,
-    /// Where images, disks and seeds are kept.
-    #[arg(long, env = "KILONOVA_STATE_DIR", default_value = "/var/lib/kilonova")]
-    state_dir: PathBuf,
     /// Where the host's devices are seen. An agent in a pod sees them where they were mounted; none is ever opened.
     #[arg(long, env = "KILONOVA_HOST_DEV", default_value = "/dev")]
     host_dev: PathBuf,
-    /// Where libvirt is.
-    #[arg(long, env = "KILONOVA_LIBVIRT_URI", default_value = "qemu:///system")]
-    libvirt_uri: String,
-    /// How guests run. `auto`: with the processor's help where that works.
-    #[arg(long, env = "KILONOVA_VIRT_TYPE", value_enum, default_value = "auto")]
-    virt_type: VirtTypeArgument,
-}
-
-/// How guests run.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum VirtTypeArgument {
-    /// With the processor's help where that works, else emulated.
-    Auto,
-    /// With the processor's help.
-    Kvm,
-    /// Emulated.
-    Qemu,
-}
-
-impl VirtTypeArgument {
-    fn demanded(self) -> Option<VirtType> {
-        match self {
-            Self::Auto => None,
-            Self::Kvm => Some(VirtType::Kvm),
-            Self::Qemu => Some(VirtType::Qemu),
-        }
-    }
 }
 
 /// Everything that an agent tells Prometheus.
@@ -105,20 +75,24 @@ impl Metrics {
         }
     }
 }
+
 /// What the agent does before it is ready.
 const READING: &str = "reading the node's guests";
 
 /// Runs until it is asked to stop. Guests run on after that.
 pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
     let AgentArguments {
-        common: Common { log_format: _ },
+        settings:
+            AgentSettings {
+                logs: _,
+                state_dir,
+                libvirt_uri,
+                virt_type,
+            },
         listen,
         node_name,
         login,
-        state_dir,
         host_dev,
-        libvirt_uri,
-        virt_type,
     } = arguments;
     let config = super::config().await?;
     let metrics = Metrics::new();

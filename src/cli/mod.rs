@@ -14,19 +14,20 @@ use tokio::{
 };
 use tracing::{error, info};
 
-use crate::cluster::{
-    metrics::RequestMetrics,
-    request,
-    telemetry::{self, LogFormat},
-};
+use crate::cluster::{metrics::RequestMetrics, request, telemetry};
+
+use settings::LogSettings;
 
 #[cfg(feature = "libvirt")]
 mod agent;
+mod check;
 mod crds;
 #[cfg(feature = "libvirt")]
 mod login;
 mod metrics;
 mod operator;
+mod settings;
+mod values;
 
 /// OpenStack-style infrastructure as a service inside Kubernetes.
 #[derive(Debug, Parser)]
@@ -47,14 +48,10 @@ enum Role {
     Crds(crds::CrdsArguments),
     /// Prints a page of everything that operators and agents tell Prometheus.
     Metrics,
-}
-
-/// What every long-running role takes.
-#[derive(Debug, clap::Args)]
-struct Common {
-    /// How log lines look.
-    #[arg(long, env = "KILONOVA_LOG_FORMAT", value_enum, default_value = "text")]
-    log_format: LogFormat,
+    /// Asks the cluster whether Kilonova works: its kinds, its leader, its hypervisors.
+    Check(check::CheckArguments),
+    /// Prints the schema of the Helm chart's values, or writes everything in the chart that follows from it.
+    ValuesSchema(values::ValuesSchemaArguments),
 }
 
 /// Runs what was asked for; the exit code says how it ended.
@@ -68,21 +65,24 @@ pub fn run(arguments: Arguments) -> ExitCode {
             "the TLS provider was chosen already: this is a fault of this program, please report it",
         );
     }
+    let done = |()| ExitCode::SUCCESS;
     let result = match arguments.role {
         Role::Operator(role) => {
-            telemetry::start(role.common.log_format);
-            in_runtime(operator::run(role))
+            start_logs(&role.settings.logs);
+            in_runtime(operator::run(role)).map(done)
         }
         #[cfg(feature = "libvirt")]
         Role::Agent(role) => {
-            telemetry::start(role.common.log_format);
-            in_runtime(agent::run(role))
+            start_logs(&role.settings.logs);
+            in_runtime(agent::run(role)).map(done)
         }
-        Role::Crds(role) => crds::run(&role, &mut io::stdout().lock()),
-        Role::Metrics => metrics::run(&mut io::stdout().lock()),
+        Role::Metrics => metrics::run(&mut io::stdout().lock()).map(done),
+        Role::Crds(role) => crds::run(&role, &mut io::stdout().lock()).map(done),
+        Role::Check(role) => in_runtime(check::run(role, &mut io::stdout())),
+        Role::ValuesSchema(role) => values::run(&role, &mut io::stdout().lock()).map(done),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => fail(&format!("{failure:#}")),
     }
 }
@@ -98,7 +98,11 @@ fn fail(why: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn in_runtime(role: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn start_logs(logs: &LogSettings) {
+    telemetry::start(logs.log_format, &logs.log_filter);
+}
+
+fn in_runtime<T>(role: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?

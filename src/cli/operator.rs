@@ -21,16 +21,16 @@ use crate::{
     },
 };
 
-use super::Common;
+use super::settings::OperatorSettings;
 
 /// The Lease that the leader holds.
-const LEASE: &str = "kilonova-operator";
+pub(super) const LEASE: &str = "kilonova-operator";
 
 /// How the operator runs.
 #[derive(Debug, clap::Args)]
 pub struct OperatorArguments {
     #[command(flatten)]
-    pub(super) common: Common,
+    pub(super) settings: OperatorSettings,
     /// Where to serve /metrics, /healthz and /readyz.
     #[arg(long, env = "KILONOVA_LISTEN", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
@@ -76,7 +76,7 @@ impl Metrics {
 /// Runs until it is asked to stop.
 pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
     let OperatorArguments {
-        common: Common { log_format: _ },
+        settings: OperatorSettings { logs: _ },
         listen,
         namespace,
         identity,

@@ -29,6 +29,9 @@ use super::{
 use candidate::{Candidate, Move};
 
 mod candidate;
+mod standing;
+
+pub use standing::{Standing, standing};
 
 /// How long the Lease must have been unchanged before a standby takes it.
 const LEASE: Duration = Duration::from_secs(10);

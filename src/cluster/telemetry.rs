@@ -1,20 +1,31 @@
-//! Logs: structured, on standard error, filtered by `RUST_LOG` (default: this program at `info`, the rest at `warn`).
+//! Logs: structured, on standard error, as much of them as was asked for.
 
-use tracing_subscriber::{EnvFilter, fmt, prelude::*};
+use schemars::JsonSchema;
+use serde::Serialize;
+use tracing_subscriber::{EnvFilter, filter::ParseError, fmt, prelude::*};
+
+/// What is logged unless something else is asked for: this program's story, and only troubles of what it stands on.
+pub const FILTER: &str = "warn,kilonova=info";
 
 /// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Serialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.
+    #[default]
     Text,
     /// One JSON object a line, for programs.
     Json,
 }
 
-/// Begins to log. Call it once, first thing.
-pub fn start(format: LogFormat) {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,kilonova=info"));
+/// Whether the text is a filter: levels, for everything or by module, such as `warn,kilonova=debug`.
+pub fn check_filter(text: &str) -> Result<String, ParseError> {
+    EnvFilter::try_new(text).map(|_| text.to_owned())
+}
+
+/// Begins to log. Call it once, first thing. A filter that is none lets through what [`FILTER`] does.
+pub fn start(format: LogFormat, filter: &str) {
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new(FILTER));
     let lines = fmt::layer().with_writer(std::io::stderr);
     let lines = match format {
         LogFormat::Text => lines.boxed(),

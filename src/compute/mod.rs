@@ -3,6 +3,7 @@
 //! `plan` decides and is pure; `controller` reads, asks the plan, acts and reports. The node's side of a server is
 //! the room `node`; the two meet only through the kinds `Guest` and `Hypervisor`.
 
+pub mod check;
 pub mod controller;
 pub mod metrics;
 pub mod plan;

@@ -5,6 +5,7 @@
 
 mod source;
 
+mod charts;
 mod crds;
 mod examples;
 mod metrics;

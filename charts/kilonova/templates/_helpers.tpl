@@ -63,15 +63,13 @@ imagePullPolicy: {{ .Values.image.pullPolicy }}
 {{/* A role's settings as its environment. Takes (list . "operator"). */}}
 {{- define "kilonova.environment" -}}
 {{- $values := index (index . 0).Values (index . 1) -}}
-{{- range $key, $value := $values.settings }}
-{{- if not (kindIs "invalid" $value) }}
-- name: KILONOVA_{{ snakecase $key | upper }}
-  value: {{ if kindIs "float64" $value }}{{ int64 $value | toString | quote }}{{ else }}{{ toString $value | quote }}{{ end }}
-{{- end }}
-{{- end }}
-{{- with $values.extraEnv }}
-{{ toYaml . }}
-{{- end }}
+{{- $environment := list -}}
+{{- range $key, $value := $values.settings -}}
+{{- /* Helm reads whole numbers as broken ones. */ -}}
+{{- $text := ternary (int64 $value | toString) (toString $value) (kindIs "float64" $value) -}}
+{{- $environment = append $environment (dict "name" (snakecase $key | upper | printf "KILONOVA_%s") "value" $text) -}}
+{{- end -}}
+{{- concat $environment $values.extraEnv | toYaml }}
 {{- end }}
 
 {{/* The priority class of a role: the chart's own, unless another is named. Takes (list . "operator"). */}}
@@ -80,14 +78,20 @@ imagePullPolicy: {{ .Values.image.pullPolicy }}
 {{- $values.priorityClassName | default (printf "%s-%s" (include "kilonova.fullname" (index . 0)) (index . 1)) }}
 {{- end }}
 
-{{/* Where and under which names and labels the pods of a role run. Takes (list . "operator"). */}}
+{{/*
+Labels and annotations of the pods of one role. Takes (list . "operator"). Nothing here may change with the chart's
+version alone: it would restart what need not be restarted.
+*/}}
 {{- define "kilonova.podMetadata" -}}
 {{- $values := index (index . 0).Values (index . 1) -}}
 labels:
+  {{- with (index . 0).Values.commonLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
   {{- with $values.podLabels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
-  {{- include "kilonova.roleLabels" . | nindent 2 }}
+  {{- include "kilonova.selector" . | nindent 2 }}
 {{- with $values.podAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}

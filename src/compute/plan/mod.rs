@@ -3,6 +3,7 @@
 pub mod action;
 pub mod build_time;
 pub mod catalogue;
+pub mod check;
 pub mod cloud_init;
 #[cfg(test)]
 pub(in crate::compute) mod fixtures;

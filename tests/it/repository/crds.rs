@@ -36,7 +36,8 @@ fn the_generated_files_are_fresh() {
     none(&faults, "`cargo run -- crds --dir crds` writes them anew");
 }
 
-fn files(folder: &Path) -> BTreeMap<String, String> {
+/// The files of a folder, by name.
+pub(super) fn files(folder: &Path) -> BTreeMap<String, String> {
     let entries = fs::read_dir(folder).expect("the folder can be listed");
     let read = |entry: std::io::Result<fs::DirEntry>| {
         let path = entry.expect("the folder can be listed").path();

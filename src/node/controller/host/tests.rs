@@ -12,13 +12,17 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::{
-    cluster::mock::{Answer, MockServer},
+    cluster::{
+        metrics,
+        mock::{Answer, MockServer},
+    },
     node::{
         controller::{
             stage::{Stage, stage},
             storage,
         },
         driver::{Failure, Operation},
+        metrics::ImageMetrics,
         plan::host::{Device, Libvirt, SocketState},
     },
 };
@@ -195,6 +199,7 @@ async fn a_folder_that_cannot_be_used_is_reported_and_waited_for() {
         site: &site,
         ..stage.ctx.source()
     };
+    let images = ImageMetrics::new(&mut metrics::registry());
     let (ready, readiness) = watch::channel::<Option<String>>(None);
     let mended = async {
         server.until_asked(|asked| asked.verb == "PATCH").await;
@@ -202,7 +207,7 @@ async fn a_folder_that_cannot_be_used_is_reported_and_waited_for() {
         assert!(why.starts_with("cannot work in /"), "{why}");
         fs::remove_file(&site.state_dir).unwrap();
     };
-    tokio::join!(storage::open(source, &ready), mended);
+    tokio::join!(storage::open(source, &images, &ready), mended);
     assert_eq!(condition(&kept, "StorageReady").0, "False");
     assert!(site.state_dir.join("guests").is_dir());
 }
