@@ -12,6 +12,7 @@ mod metrics;
 mod monitoring;
 mod promql;
 mod purity;
+mod rights;
 mod rooms;
 mod shape;
 

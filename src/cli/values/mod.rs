@@ -26,12 +26,13 @@ pub struct ValuesSchemaArguments {
 
 /// Prints the schema, or writes the chart's files.
 pub fn run(arguments: &ValuesSchemaArguments, output: &mut impl Write) -> anyhow::Result<()> {
-    let schema = schema::of::<Values>();
+    let values = Values::default();
+    let schema = schema::of(&values)?;
     let text = format!("{schema:#}\n");
     let Some(chart) = &arguments.chart else {
         return Ok(output.write_all(text.as_bytes())?);
     };
-    let values = serde_saphyr::to_string(&Values::default())?;
+    let values = serde_saphyr::to_string(&values)?;
     let entries = page::entries(&values, &schema);
     let readme = chart.join("README.md");
     let words =

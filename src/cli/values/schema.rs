@@ -2,10 +2,11 @@
 //! nothing.
 
 use schemars::{JsonSchema, generate::SchemaSettings};
+use serde::Serialize;
 use serde_json::{Value, json};
 
-/// The schema of `T`, whole, without references to look up.
-pub fn of<T: JsonSchema>() -> Value {
+/// The schema of `T`, whole, without references to look up. Its defaults are those of `values`.
+pub fn of<T: JsonSchema + Serialize>(values: &T) -> serde_json::Result<Value> {
     let settings =
         SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
     let mut schema = settings
@@ -13,6 +14,7 @@ pub fn of<T: JsonSchema>() -> Value {
         .into_root_schema_for::<T>()
         .to_value();
     polish(&mut schema);
+    set_defaults(&mut schema, &serde_json::to_value(values)?);
     // Helm puts `global` into the values of every chart and of those within it.
     for place in ["/properties", "/properties/crds/properties"] {
         if let Some(properties) = schema.pointer_mut(place) {
@@ -22,7 +24,20 @@ pub fn of<T: JsonSchema>() -> Value {
             });
         }
     }
-    schema
+    Ok(schema)
+}
+
+/// A type may have other defaults in one place than in another: what counts is what is there.
+fn set_defaults(schema: &mut Value, values: &Value) {
+    let Some(fields) = schema.get_mut("properties").and_then(Value::as_object_mut) else {
+        schema["default"] = values.clone();
+        return;
+    };
+    for (name, field) in fields {
+        if let Some(value) = values.get(name) {
+            set_defaults(field, value);
+        }
+    }
 }
 
 fn polish(schema: &mut Value) {

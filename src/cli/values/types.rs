@@ -187,7 +187,7 @@ impl Default for Monitoring {
 struct ServiceMonitor {
     /// Whether there are `ServiceMonitor`s. The cluster must know the kind.
     enabled: bool,
-    /// How often.
+    /// How often metrics are collected.
     #[schemars(regex(pattern = r"^[1-9][0-9]*(ms|s|m|h)$"))]
     interval: String,
     /// Labels by which your Prometheus chooses them.
