@@ -4,12 +4,16 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    api::value::Size,
-    cluster::mock::{Answer, Asked, MockServer},
+    api::{server::PowerState, value::Size},
+    cluster::{
+        metrics,
+        mock::{Answer, Asked, MockServer},
+    },
     compute::{
         controller::fixtures::Cluster,
+        metrics::ServerMetrics,
         plan::{
-            fixtures::{NODE, UID, bound, flavor, image, server},
+            fixtures::{NODE, UID, bound, flavor, image, server, time, told},
             scheduler::fixtures::hypervisor,
         },
     },
@@ -123,4 +127,35 @@ async fn a_guest_that_was_lost_is_written_anew_though_what_it_was_made_from_is_g
     controller.reconcile(server).await.unwrap();
     assert_eq!(paths(&api), [guest.as_str(), STATUS]);
     assert_eq!(writes(&api)[0].body["spec"]["epoch"], json!(2));
+}
+
+#[tokio::test]
+async fn the_first_word_that_a_guest_runs_is_measured() {
+    let mut server = bound();
+    server.metadata.generation = Some(1);
+    server.metadata.creation_timestamp = Some(time(100));
+    server.metadata.resource_version = Some("7".to_owned());
+    let mut guest = told(Some(PowerState::Running), Vec::new());
+    guest.status.get_or_insert_default().started_at = Some(time(142));
+    let api = MockServer::new();
+    let cluster = Cluster {
+        servers: vec![server.clone()],
+        guests: vec![guest],
+        ..Cluster::default()
+    };
+    let mut context = cluster.context(&api);
+    let mut registry = metrics::registry();
+    Arc::get_mut(&mut context).unwrap().metrics = ServerMetrics::new(&mut registry);
+    let server = Arc::new(server);
+    api.on("PATCH", STATUS, taken(&server));
+    let controller = ServerController(context);
+    // The second run finds it written down already.
+    for _ in 0..2 {
+        controller.reconcile(Arc::clone(&server)).await.unwrap();
+    }
+    let page = registry.encode().unwrap();
+    for sample in ["_count 1\n", "_sum 42.0\n"] {
+        let sample = format!("kilonova_server_build_duration_seconds{sample}");
+        assert!(page.contains(&sample), "no {sample} in {page}");
+    }
 }
