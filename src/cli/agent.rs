@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tracing::info;
 
 use crate::{
-    api::node_namespace,
+    api::{hypervisor::VirtType, node_namespace},
     cluster::{
         Cache, Writer,
         metrics::{self, CacheMetrics, ControllerMetrics, Registry, RequestMetrics},
@@ -28,7 +28,10 @@ use crate::{
     },
 };
 
-use super::{login::Login, settings::AgentSettings};
+use super::{
+    login::Login,
+    settings::{AgentSettings, VirtTypeSetting},
+};
 
 /// How the agent runs.
 #[derive(Debug, clap::Args)]
@@ -79,6 +82,14 @@ impl Metrics {
 /// What the agent does before it is ready.
 const READING: &str = "reading the node's guests";
 
+fn demanded(setting: VirtTypeSetting) -> Option<VirtType> {
+    match setting {
+        VirtTypeSetting::Auto => None,
+        VirtTypeSetting::Kvm => Some(VirtType::Kvm),
+        VirtTypeSetting::Qemu => Some(VirtType::Qemu),
+    }
+}
+
 /// Runs until it is asked to stop. Guests run on after that.
 pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
     let AgentArguments {
@@ -99,7 +110,7 @@ pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
     let namespace = node_namespace(&node_name);
     let settings = Settings {
         uri: libvirt_uri,
-        virt_type: virt_type.demanded(),
+        virt_type: demanded(virt_type),
         observer: metrics.observer,
     };
     let site = Site {

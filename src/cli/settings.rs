@@ -9,10 +9,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{
-    api::hypervisor::VirtType,
-    cluster::telemetry::{self, LogFormat},
-};
+use crate::cluster::telemetry::{self, LogFormat};
 
 const STATE_DIR: &str = "/var/lib/kilonova";
 const LIBVIRT_URI: &str = "qemu:///system";
@@ -72,18 +69,6 @@ pub enum VirtTypeSetting {
     Kvm,
     /// Emulated.
     Qemu,
-}
-
-impl VirtTypeSetting {
-    /// What was asked for, if anything was.
-    #[cfg(feature = "libvirt")]
-    pub fn demanded(self) -> Option<VirtType> {
-        match self {
-            Self::Auto => None,
-            Self::Kvm => Some(VirtType::Kvm),
-            Self::Qemu => Some(VirtType::Qemu),
-        }
-    }
 }
 
 impl Default for AgentSettings {

@@ -51,7 +51,7 @@ fn rights(rule: &PolicyRule) -> Vec<String> {
 fn the_operator_has_every_right_that_it_hands_to_agents() {
     let mut node = Node::default();
     node.metadata.name = Some("n1".to_owned());
-    let outfit = outfit(&node);
+    let outfit = outfit(&node, None);
     let given = [outfit.role.rules, outfit.cluster_role.rules];
     let rules = operator().rules.unwrap_or_default();
     // One that is narrowed to names does not cover others.
