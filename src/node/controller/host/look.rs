@@ -65,6 +65,9 @@ pub(super) fn storage(site: &Site, failure: Option<&str>) -> Storage {
 
 fn folder(path: &Path) -> io::Result<Folder> {
     let found = fs::metadata(path)?;
+    if !found.is_dir() {
+        return Err(io::Error::from(ErrorKind::NotADirectory));
+    }
     let system = rustix::fs::statvfs(path)?;
     Ok(Folder {
         size: Size::bytes(system.f_blocks.saturating_mul(system.f_frsize)),

@@ -79,6 +79,12 @@ fn a_folder_is_looked_at_and_left_as_it_is() {
     let root = tempfile::tempdir().unwrap();
     let site = site(root.path());
     assert!(look::storage(&site, None).folder.is_err());
+    fs::write(&site.state_dir, "in the way").unwrap();
+    assert_eq!(
+        look::storage(&site, None).folder.unwrap_err(),
+        "not a directory"
+    );
+    fs::remove_file(&site.state_dir).unwrap();
     fs::create_dir(&site.state_dir).unwrap();
     fs::set_permissions(&site.state_dir, fs::Permissions::from_mode(0o710)).unwrap();
     let folder = look::storage(&site, None).folder.unwrap();
@@ -208,6 +214,7 @@ async fn a_folder_that_cannot_be_used_is_reported_and_waited_for() {
         fs::remove_file(&site.state_dir).unwrap();
     };
     tokio::join!(storage::open(source, &images, &ready), mended);
-    assert_eq!(condition(&kept, "StorageReady").0, "False");
+    let expected = ("False".to_owned(), "NotFound".to_owned());
+    assert_eq!(condition(&kept, "StorageReady"), expected);
     assert!(site.state_dir.join("guests").is_dir());
 }
