@@ -302,7 +302,7 @@ async fn one_is_bound(project: &Project<'_>, of: usize) -> Result<String> {
 
 /// Waits until the operator itself counts so many servers that wait for room.
 async fn wait_waiting(testbed: &Testbed, count: usize) -> Result<()> {
-    let line = format!("kilonova_scheduler_waiting_servers {count}");
+    let line = format!("kilonova_scheduler_waiting_servers{{}} {count}");
     wait_for(&line, SOON * 2, async || {
         let page = page_of(testbed.operator_address().await?, "/metrics").await;
         Ok(match page {

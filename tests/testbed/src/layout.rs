@@ -11,6 +11,9 @@ pub const FAILED: &str = "/var/lib/kilonova/failed";
 /// What is expensive to make and the same for every testbed.
 pub const CACHE: &str = "/var/cache/kilonova";
 
+/// Where `devstack prepare` links every program that it has built or found, for scripts that check charts.
+pub const TOOLS: &str = "/var/cache/kilonova/tools/bin";
+
 /// The testbed that is meant when nobody names one.
 pub const DEFAULT_NAME: &str = "devstack";
 

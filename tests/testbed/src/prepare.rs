@@ -28,11 +28,12 @@ pub async fn kilonova(release: bool, progress: &Progress) -> Result<PathBuf> {
 async fn make(release: bool, progress: &Progress) -> Result<PathBuf> {
     packages::ensure(progress).await?; // first: what follows is built with them
     let cache = Path::new(layout::CACHE);
-    let (kilonova, _, _, _) = tokio::try_join!(
+    let (kilonova, binaries, _, _) = tokio::try_join!(
         build(Program::Kilonova, release, progress),
         Binaries::ensure(Needed::All, progress),
         images::tiny(cache, progress),
         images::debian(cache, progress),
     )?;
+    binaries.link(Path::new(layout::TOOLS))?;
     Ok(kilonova)
 }

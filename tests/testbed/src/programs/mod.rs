@@ -120,11 +120,6 @@ const CHARTS: &[Tool] = &[
         "github.com/zegl/kube-score/cmd/kube-score",
         &module::KUBE_SCORE,
     ),
-    built(
-        "kubeconform",
-        "github.com/yannh/kubeconform/cmd/kubeconform",
-        &module::KUBECONFORM,
-    ),
 ];
 
 /// Which programs are needed.
@@ -191,11 +186,20 @@ impl Binaries {
             .with_context(|| format!("{name} lies in no folder"))
     }
 
-    /// All of them, by name.
-    pub fn all(&self) -> impl Iterator<Item = (&'static str, &Path)> {
-        self.found
-            .iter()
-            .map(|(name, path)| (*name, path.as_path()))
+    /// Puts a link to each of them into a folder, for scripts that want them by name.
+    pub fn link(&self, folder: &Path) -> Result<()> {
+        let context = || format!("failed to link programs into {}", folder.display());
+        std::fs::create_dir_all(folder).with_context(context)?;
+        for (name, path) in &self.found {
+            // Made beside and renamed, so that whoever uses the old one meanwhile finds the one or the other.
+            let link = tempfile::Builder::new()
+                .make_in(folder, |link| std::os::unix::fs::symlink(path, link));
+            link.with_context(context)?
+                .into_temp_path()
+                .persist(folder.join(name))
+                .with_context(context)?;
+        }
+        Ok(())
     }
 }
 

@@ -76,5 +76,3 @@ pub(super) static HELM_4: Module = Module {
 pub(super) static HELM_UNITTEST: Module = module!("helm-unittest", "1.1.2");
 
 pub(super) static KUBE_SCORE: Module = module!("kube-score", "1.20.0");
-
-pub(super) static KUBECONFORM: Module = module!("kubeconform", "0.8.0");
