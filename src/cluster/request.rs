@@ -88,6 +88,17 @@ impl Error {
             if matches!(&**error, kube::Error::Api(status) if status.is_already_exists()))
     }
 
+    /// What the API server said when it refused, in its own words.
+    pub fn answer(&self) -> Option<&str> {
+        match &self.cause {
+            Cause::Failed(error) => match &**error {
+                kube::Error::Api(status) => Some(&status.message),
+                _ => None,
+            },
+            Cause::Silent(_) => None,
+        }
+    }
+
     /// What kind of failure this was.
     pub fn failure(&self) -> Failure {
         let Cause::Failed(error) = &self.cause else {

@@ -78,7 +78,11 @@ async fn names<K: Object>(client: &Client) -> Result<Vec<String>> {
 }
 
 fn unseen(subject: &'static str, error: &Error) -> Finding {
-    Finding::bad(subject, telemetry::chain(error))
+    let message = match error.answer() {
+        Some(answer) => format!("{error}: {answer}"),
+        None => telemetry::chain(error),
+    };
+    Finding::bad(subject, message)
 }
 
 async fn all<K: Object>(client: &Client) -> Result<Vec<K>> {
@@ -92,5 +96,79 @@ async fn all<K: Object>(client: &Client) -> Result<Vec<K>> {
             Some(token) => params = params.continue_token(&token),
             None => return Ok(objects),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::{
+        cluster::mock::{Answer, MockServer, list},
+        compute::plan::check::Verdict,
+    };
+
+    use super::*;
+
+    const KINDS: [&str; 4] = ["servers", "guests", "images", "flavors"];
+
+    fn path(kind: &str) -> String {
+        format!("/apis/kilonova.dev/v1alpha1/{kind}")
+    }
+
+    /// A cluster that has nothing but what is said of one kind.
+    fn cluster(kind: &str, answer: Answer) -> MockServer {
+        let server = MockServer::new();
+        for other in KINDS.iter().filter(|other| **other != kind) {
+            server.on("GET", &path(other), Answer::Json(200, list::<Value>(&[])));
+        }
+        server.on("GET", &path(kind), answer);
+        server
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_served_is_not_there_and_what_is_not_seen_is_not_gone() {
+        let cases = [
+            (
+                Answer::Failure(404, "NotFound"),
+                Verdict::Good,
+                "nothing is lost",
+            ),
+            (
+                Answer::Failure(403, "Forbidden"),
+                Verdict::Bad,
+                "failed to list images: the mock says Forbidden",
+            ),
+            (Answer::Unreachable, Verdict::Bad, "failed to list images: "),
+            (Answer::Silent, Verdict::Bad, "did not answer within 20 s"),
+        ];
+        for (answer, verdict, words) in cases {
+            let server = cluster("images", answer);
+            let finding = unused(&server.client()).await;
+            assert_eq!(finding.verdict, verdict, "{finding:?}");
+            assert!(finding.message.contains(words), "{finding:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_page_is_read() {
+        let flavor = |name: &str| {
+            json!({
+                "apiVersion": "kilonova.dev/v1alpha1",
+                "kind": "Flavor",
+                "metadata": { "name": name },
+                "spec": { "vcpus": 1, "memory": "1Gi", "disk": "1Gi" },
+            })
+        };
+        let answer = Answer::by(move |asked| {
+            let first = !asked.query.contains("continue=more");
+            let mut page = list(&[flavor(if first { "one" } else { "two" })]);
+            if first {
+                page["metadata"]["continue"] = json!("more");
+            }
+            Answer::Json(200, page)
+        });
+        let finding = unused(&cluster("flavors", answer).client()).await;
+        assert_eq!(finding.details, ["Flavor one", "Flavor two"]);
     }
 }
