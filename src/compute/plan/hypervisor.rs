@@ -7,16 +7,14 @@ use k8s_openapi::{
     api::{
         coordination::v1::Lease,
         core::v1::{Namespace, Node, ServiceAccount},
-        rbac::v1::{
-            ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
-        },
+        rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding, Subject},
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::ResourceExt;
 
 use crate::api::{
-    GROUP, HYPERVISOR_LABEL,
+    HYPERVISOR_LABEL,
     condition::{self, Fact, Truth},
     hypervisor::{Hypervisor, HypervisorSpec, HypervisorStatus},
     node_namespace,
@@ -24,6 +22,9 @@ use crate::api::{
 };
 
 use super::server::NodeVoice;
+use rights::{AGENT_REASONS, agent_rules, hypervisor_rules, role_ref};
+
+mod rights;
 
 /// How long a node may be silent before it counts as lost: ten heartbeats.
 pub const SILENCE_MAX: Duration = Duration::from_secs(20);
@@ -37,6 +38,9 @@ pub const OUTFIT: &str = "kilonova.dev/outfit";
 /// Whose a node's namespace is, in full: its own name may be a short form. The chart's policy for tokens of agents goes
 /// by it.
 pub const NODE: &str = "kilonova.dev/node";
+
+/// Why a role holds what is hardly ever used, a line for each: `<verb> <resource>[.<group>][/<subresource>]: <reason>`.
+pub const RARELY_USED: &str = "kilonova.dev/rarely-used";
 
 /// The label of everything that the operator makes.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "kilonova");
@@ -92,7 +96,7 @@ pub fn outfit(node: &Node, pod_account: Option<&PodAccount>) -> Outfit {
     let mut outfit = Outfit {
         namespace: Namespace {
             metadata: ObjectMeta {
-                annotations: Some(BTreeMap::from([(NODE.to_owned(), name.clone())])),
+                annotations: Some(annotation(NODE, &name)),
                 ..meta(&namespace, None)
             },
             ..Namespace::default()
@@ -102,7 +106,10 @@ pub fn outfit(node: &Node, pod_account: Option<&PodAccount>) -> Outfit {
             ..ServiceAccount::default()
         },
         role: Role {
-            metadata: meta(AGENT_ACCOUNT, Some(&namespace)),
+            metadata: ObjectMeta {
+                annotations: Some(annotation(RARELY_USED, AGENT_REASONS)),
+                ..meta(AGENT_ACCOUNT, Some(&namespace))
+            },
             rules: Some(agent_rules()),
         },
         binding: RoleBinding {
@@ -124,7 +131,7 @@ pub fn outfit(node: &Node, pod_account: Option<&PodAccount>) -> Outfit {
         hypervisor: hypervisor(node),
     };
     let digest = outfit.digest();
-    outfit.hypervisor.metadata.annotations = Some(BTreeMap::from([(OUTFIT.to_owned(), digest)]));
+    outfit.hypervisor.metadata.annotations = Some(annotation(OUTFIT, &digest));
     outfit
 }
 
@@ -206,51 +213,8 @@ fn hypervisor(node: &Node) -> Hypervisor {
     }
 }
 
-/// What an agent does in its namespace: reads guests and their seeds, reports on guests and lets go of them,
-/// renews its heartbeat.
-fn agent_rules() -> Vec<PolicyRule> {
-    vec![
-        rule(GROUP, &["guests"], &["get", "list", "watch", "patch"], &[]),
-        rule(GROUP, &["guests/status"], &["patch"], &[]),
-        rule("", &["secrets"], &["get"], &[]),
-        rule(
-            "coordination.k8s.io",
-            &["leases"],
-            &["get", "create", "patch"],
-            &[],
-        ),
-    ]
-}
-
-fn hypervisor_rules(name: &str) -> Vec<PolicyRule> {
-    vec![
-        rule(GROUP, &["hypervisors"], &["get"], &[name]),
-        rule(GROUP, &["hypervisors/status"], &["patch"], &[name]),
-    ]
-}
-
-fn rule(group: &str, resources: &[&str], verbs: &[&str], names: &[&str]) -> PolicyRule {
-    let owned = |words: &[&str]| {
-        words
-            .iter()
-            .map(|word| (*word).to_owned())
-            .collect::<Vec<_>>()
-    };
-    PolicyRule {
-        api_groups: Some(owned(&[group])),
-        resources: Some(owned(resources)),
-        resource_names: (!names.is_empty()).then(|| owned(names)),
-        verbs: owned(verbs),
-        non_resource_urls: None,
-    }
-}
-
-fn role_ref(kind: &str, name: &str) -> RoleRef {
-    RoleRef {
-        api_group: "rbac.authorization.k8s.io".to_owned(),
-        kind: kind.to_owned(),
-        name: name.to_owned(),
-    }
+fn annotation(key: &str, value: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([(key.to_owned(), value.to_owned())])
 }
 
 fn meta(name: &str, namespace: Option<&str>) -> ObjectMeta {

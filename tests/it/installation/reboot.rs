@@ -50,7 +50,11 @@ async fn a_node_that_boots_gets_its_guests_back_as_their_owners_said() -> Result
         ensure!(report.boot_counts.len() >= 2, "{:?}", report.boot_counts);
     }
     for (name, guest) in [("never", &never.guest), ("stopped", &stopped.guest)] {
-        project.wait_state(name, ServerState::Shutoff).await?;
+        let off = |server: &Server| {
+            let status = server.status.as_ref();
+            status.and_then(|status| status.state) == Some(ServerState::Shutoff)
+        };
+        project.wait(name, "to be off", SOON, off).await?;
         ensure!(guest.qemu().is_none(), "{name} runs");
     }
     undisturbed(std::slice::from_ref(&elsewhere), "another node booted").await?;

@@ -1,5 +1,7 @@
 //! Whether a hypervisor can take servers, and what its agent may do.
 
+use k8s_openapi::api::rbac::v1::PolicyRule;
+
 use super::*;
 use crate::{
     api::server::Resources,
@@ -206,7 +208,7 @@ fn an_agent_may_do_its_work_and_nothing_else() {
             "kilonova.dev/guests [] get list watch patch",
             "kilonova.dev/guests/status [] patch",
             "/secrets [] get",
-            "coordination.k8s.io/leases [] get create patch",
+            "coordination.k8s.io/leases [] create patch",
         ]
     );
     assert_eq!(
