@@ -23,6 +23,7 @@ use super::turn;
 
 /// Why something is granted that such a run does not need: `<verb> <resource>[.<group>][/<subresource>]: <reason>`.
 const REASONS: &str = "kilonova.dev/rarely-used";
+const FORBIDDEN: u16 = 403;
 /// A public key; nobody has the private one.
 const PUBLIC_KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIgnFHDnuW9pwLfT4mWWe9hGE3fPYhJIhYIGoKgkPVOX someone";
@@ -137,13 +138,21 @@ fn faults_of(granted: &Granted, requests: &[Request]) -> Vec<String> {
     wild.chain(unused).chain(stale).chain(empty).collect()
 }
 
-/// What one of ours tried and was not allowed.
+/// What one of ours tried and was not allowed, then or ever after: an agent that is early knocks until it is let in.
 fn forbidden(requests: &[Request]) -> impl Iterator<Item = String> {
-    let refused = requests.iter().filter(|request| {
-        request.response_status.code == 403
+    let same = |one: &Request, other: &Request| {
+        one.user.username == other.user.username
+            && one.verb == other.verb
+            && one.object_ref == other.object_ref
+    };
+    let refused = requests.iter().filter(move |request| {
+        request.response_status.code == FORBIDDEN
             && request.user.username.starts_with("system:serviceaccount:kilonova-")
             // Nothing can be made in a namespace that goes: events of a test's last server.
             && request.object_ref.as_ref().is_none_or(|object| object.resource != "events")
+            && !requests.iter().any(|other| {
+                same(request, other) && (200..300).contains(&other.response_status.code)
+            })
     });
     refused.map(|request| {
         format!(
@@ -162,6 +171,17 @@ async fn run_through_everything(project: &Project<'_>) -> Result<()> {
     project
         .secret("data", "script", b"#!/bin/sh\ntrue\n")
         .await?;
+    // Nodes have equal rights, and each is to use them.
+    for node in project.testbed.nodes()? {
+        let hostname = ("kubernetes.io/hostname".to_owned(), node.name().to_owned());
+        let (guest, _) = project
+            .boot(node.name(), |spec| {
+                let node_selector = [hostname].into();
+                spec.placement = Some(kilonova::api::server::Placement { node_selector });
+            })
+            .await?;
+        project.delete_all_of(node.name(), &guest).await?;
+    }
     let (guest, _) = project
         .boot("web", |spec| {
             spec.key_pairs = vec!["someone".to_owned()];
@@ -218,7 +238,7 @@ async fn granted(client: &Client) -> Result<Vec<Granted>> {
         if !ours.is_empty() {
             let scope = match namespace {
                 Some(namespace) if role.kind == "Role" => format!("{namespace}/"),
-                _ => String::new(),
+                Some(_) | None => String::new(),
             };
             let name = format!("{} {scope}{}", role.kind, role.name);
             let granted = roles.entry(name.clone()).or_insert_with(|| Granted {

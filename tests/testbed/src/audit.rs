@@ -42,7 +42,7 @@ pub struct User {
 }
 
 /// The object of a request.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ObjectRef {
     /// Such as `servers`.
