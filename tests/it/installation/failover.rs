@@ -41,7 +41,7 @@ async fn a_leader_that_is_killed_among_twenty_new_servers_costs_none() -> Result
     })
     .await?;
     let took = killed.elapsed();
-    println!(
+    eprintln!(
         "a standby led {:.1} s after the leader was killed",
         took.as_secs_f64()
     );

@@ -265,17 +265,20 @@ async fn granted(client: &Client) -> Result<Vec<Granted>> {
     }
     for (name, granted) in &mut roles {
         let (kind, name) = name.split_once(' ').context("no kind")?;
-        let (rules, annotations) = if kind == "ClusterRole" {
-            let role = Api::<ClusterRole>::all(client.clone()).get(name).await?;
-            (role.rules.clone(), role.annotations().clone())
+        let found: ClusterRole = if kind == "ClusterRole" {
+            Api::all(client.clone()).get(name).await?
         } else {
             let (namespace, name) = name.split_once('/').context("no namespace")?;
-            let roles = Api::<Role>::namespaced(client.clone(), namespace);
-            let role = roles.get(name).await?;
-            (role.rules.clone(), role.annotations().clone())
+            let role: Role = Api::namespaced(client.clone(), namespace).get(name).await?;
+            ClusterRole {
+                metadata: role.metadata,
+                rules: role.rules,
+                aggregation_rule: None,
+            }
         };
-        granted.rights = rules.iter().flatten().flat_map(rights).collect();
-        granted.reasons = reasons(annotations.get(REASONS).map_or("", String::as_str))?;
+        granted.rights = found.rules.iter().flatten().flat_map(rights).collect();
+        let text = found.annotations().get(REASONS).map_or("", String::as_str);
+        granted.reasons = reasons(text)?;
     }
     Ok(roles.into_values().collect())
 }

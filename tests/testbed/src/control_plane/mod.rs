@@ -97,12 +97,13 @@ pub async fn ensure(
 }
 
 async fn ensure_on_loopback(layout: &Layout, slot: Slot, spec: Spec, port: u16) -> Result<()> {
-    let part = Part::new(layout, &spec.name);
-    part.ensure(spec).await?;
-    part.wait_ready(READY_DEADLINE, async || {
-        answers((slot.loopback(), port)).await
-    })
-    .await
+    let program = Part::new(layout, &spec.name);
+    program.ensure(spec).await?;
+    program
+        .wait_ready(READY_DEADLINE, async || {
+            answers((slot.loopback(), port)).await
+        })
+        .await
 }
 
 async fn answers(address: (Ipv4Addr, u16)) -> Result<()> {
