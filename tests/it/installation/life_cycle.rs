@@ -26,6 +26,8 @@ async fn guests_outlive_every_turn_of_an_installation() -> Result<()> {
     let guests = boot_all(&project, &["one", "two", "three"]).await?;
     for (helm, other) in [(Helm::V4, Helm::V3), (Helm::V3, Helm::V4)] {
         let release = Release::of(testbed, helm).await?;
+        let said = release.test().await.context("the chart's own tests")?;
+        ensure!(said.contains("Succeeded"), "{said}");
         upgrade_and_roll_back(&project, &release, &guests)
             .await
             .with_context(|| format!("with {helm:?}"))?;

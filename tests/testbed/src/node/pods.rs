@@ -169,9 +169,8 @@ impl Node {
         for line in lines {
             self.exec(line.split_whitespace()).await?;
         }
-        self.exec(["sysctl", "-q", "-w", "net.ipv4.ip_forward=1"])
-            .await
-            .map(drop)
+        let forward = "echo 1 > /proc/sys/net/ipv4/ip_forward";
+        self.exec(["sh", "-c", forward]).await.map(drop)
     }
 
     async fn ensure_containerd(&self, binaries: &Binaries) -> Result<()> {
