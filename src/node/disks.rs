@@ -33,6 +33,10 @@ const QEMU_IMG_TIMEOUT: Duration = Duration::from_mins(1);
 const NAMES_MAX: u32 = 1000;
 /// The name of a root disk in its folder.
 const ROOT_DISK: &str = "root.qcow2";
+/// The name of the link in that folder that says what the root disk stands on. The disk says it, too, but is QEMU's
+/// user's for as long as the guest runs, and an agent that could read it then would need a capability for it: one with
+/// which a container gets at every file of its host.
+const BASE: &str = "base";
 /// How much of what `qemu-img` says goes into an error.
 const STDERR_BYTES_MAX: usize = 1024;
 
@@ -136,7 +140,7 @@ impl Disks {
                     continue;
                 }
                 let disk = entry.path().join(ROOT_DISK);
-                bases.extend(base(&disk).map_err(|error| failure("read", &disk, error))?);
+                bases.extend(base(&entry.path()).map_err(|error| failure("read", &disk, error))?);
             }
         }
         Ok(bases)
@@ -222,6 +226,7 @@ impl GuestFolder {
             return Ok(());
         }
         self.create()?;
+        link(base, &self.path.join(BASE))?;
         let unfinished = self.path.join("root.qcow2.new");
         let mut command = Command::new("qemu-img");
         command
@@ -334,23 +339,40 @@ fn free_name(folder: &Path, uid: &str) -> io::Result<PathBuf> {
     Err(io::Error::from(io::ErrorKind::AlreadyExists))
 }
 
-/// The file that a root disk stands on; none when there is no disk.
-fn base(disk: &Path) -> io::Result<Option<PathBuf>> {
+/// Makes a link, in place of one that a disk before may have left.
+fn link(to: &Path, path: &Path) -> Result<(), DiskError> {
+    let removed = match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    removed
+        .and_then(|()| std::os::unix::fs::symlink(to, path))
+        .map_err(|error| failure("make", path, error))
+}
+
+/// What the root disk in a guest's folder stands on; none when there is neither disk nor link. A folder without the
+/// link has the disk asked.
+fn base(guest: &Path) -> io::Result<Option<PathBuf>> {
+    match fs::read_link(guest.join(BASE)) {
+        Ok(base) => return Ok(Some(base)),
+        Err(error) if is_absent(&error) => {}
+        Err(error) => return Err(error),
+    }
     let mut head = Vec::new();
-    match fs::File::open(disk) {
+    match fs::File::open(guest.join(ROOT_DISK)) {
         Ok(file) => file.take(HEAD_BYTES as u64).read_to_end(&mut head)?,
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            return Ok(None);
-        }
+        Err(error) if is_absent(&error) => return Ok(None),
         Err(error) => return Err(error),
     };
     let name = image_format::backing_file(&head).map_err(io::Error::other)?;
     Ok(name.map(PathBuf::from))
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 #[cfg(test)]
@@ -488,6 +510,12 @@ mod tests {
         assert_eq!(bases, [one.clone(), two]);
         // What was set aside is nobody's, whoever has its name now.
         let known = BTreeSet::from([UID.to_owned(), others]);
+        assert_eq!(disks.bases(&known).unwrap(), [one.clone()]);
+        // Without the link the disk is asked, and while QEMU's user has it, the link.
+        let folder = disks.guest(&UID.replace('4', "5")).unwrap();
+        fs::write(folder.root_disk(), "not to be read").unwrap();
+        assert_eq!(disks.bases(&none).unwrap().len(), 2);
+        fs::remove_file(state.path().join("lost+found").join(UID).join(BASE)).unwrap();
         assert_eq!(disks.bases(&known).unwrap(), [one]);
         let torn = disks.guest(UID).unwrap();
         torn.create().unwrap();
