@@ -1,5 +1,7 @@
 //! Logs: structured, on standard error, as much of them as was asked for.
 
+use std::io::IsTerminal as _;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use tracing_subscriber::{EnvFilter, filter::ParseError, fmt, prelude::*};
@@ -26,7 +28,10 @@ pub fn check_filter(text: &str) -> Result<String, ParseError> {
 /// Begins to log. Call it once, first thing. A filter that is none lets through what [`FILTER`] does.
 pub fn start(format: LogFormat, filter: &str) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new(FILTER));
-    let lines = fmt::layer().with_writer(std::io::stderr);
+    // Colours are for people at a terminal: in a pod's log they would be noise to whatever reads it.
+    let lines = fmt::layer()
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     let lines = match format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
