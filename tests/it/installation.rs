@@ -1,6 +1,7 @@
 //! Kilonova as users install it: by its chart, on nodes with kubelets. It comes, changes, goes and comes back under
 //! guests that notice nothing; nodes boot; leaders die. One test at a time, on a testbed of their own.
 
+mod borders;
 mod failover;
 mod life_cycle;
 mod reboot;

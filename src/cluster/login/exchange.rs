@@ -65,11 +65,7 @@ impl Exchange {
         };
         // Its life is counted from before it was granted, by the clock that counts it: two clocks are never compared.
         let asked_at = Instant::now();
-        let answer = match self.request(Some(node)).await {
-            // An API server whose administrator has switched off the binding to nodes.
-            Err(error) if code(&error) == Some(400) => self.request(None).await,
-            answer => answer,
-        };
+        let answer = self.request(node).await;
         let answer = answer.map_err(|error| self.explain(&error))?;
         granted(answer, asked_at).ok_or_else(|| {
             "the API server's answer to a request for a token has none: this is a fault of the API server, or of \
@@ -78,7 +74,7 @@ impl Exchange {
         })
     }
 
-    async fn request(&self, bound: Option<BoundObjectReference>) -> request::Result<TokenRequest> {
+    async fn request(&self, bound: BoundObjectReference) -> request::Result<TokenRequest> {
         let Account {
             namespace, name, ..
         } = &self.account;
@@ -87,7 +83,7 @@ impl Exchange {
             metadata: ObjectMeta::default(),
             spec: TokenRequestSpec {
                 audiences: Vec::new(),
-                bound_object_ref: bound,
+                bound_object_ref: Some(bound),
                 expiration_seconds: Some(LIFE_S),
             },
             status: None,
@@ -121,6 +117,10 @@ impl Exchange {
             Some(401) => {
                 "the API server does not know the account that this runs as: its pod may be on the way out, or its \
                  token is not mounted"
+                    .to_owned()
+            }
+            Some(400) => {
+                "the API server gives no tokens that end with a node: its feature ServiceAccountTokenNodeBinding must be on"
                     .to_owned()
             }
             Some(422) => format!(

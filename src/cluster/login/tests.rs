@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 use k8s_openapi::api::core::v1::Node;
 use kube::{Api, client::Body};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::timeout;
 use tower::Layer as _;
 
@@ -90,18 +90,6 @@ async fn it_asks_for_a_token_that_ends_with_its_node() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_api_server_that_binds_to_no_nodes_is_asked_for_an_unbound_token() {
-    let server = MockServer::new();
-    server
-        .on("POST", TOKENS, refusal(400, "", "the gate is disabled"))
-        .on("POST", TOKENS, grant("one", 3600));
-    begun(&server, watch::Sender::new(None)).await;
-    let asked = exchanges(&server);
-    assert_eq!(asked.len(), 2);
-    assert_eq!(asked[1].body["spec"]["boundObjectRef"], Value::Null);
-}
-
-#[tokio::test(start_paused = true)]
 async fn while_there_is_none_it_says_what_it_waits_for_and_asks_now_and_then() {
     let made = "the operator has not made the account node in namespace kilonova-node-n1 yet: is the operator running?";
     for (answer, why) in [
@@ -115,6 +103,10 @@ async fn while_there_is_none_it_says_what_it_waits_for_and_asks_now_and_then() {
             refusal(401, "", "no"),
             "the API server does not know the account that this runs as: its pod may be on the way out, or its token \
              is not mounted",
+        ),
+        (
+            refusal(400, "", "no"),
+            "the API server gives no tokens that end with a node: its feature ServiceAccountTokenNodeBinding must be on",
         ),
         (
             refusal(422, "serviceaccounts", "no"),

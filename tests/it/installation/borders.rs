@@ -1,0 +1,148 @@
+//! How far somebody gets who has taken over an agent or an operator: what their rights alone would allow, and the
+//! policies of the chart do not.
+
+use anyhow::{Context, Result, ensure};
+use http::Request;
+use kube::Client;
+use serde_json::{Value, json};
+
+use super::turn;
+
+const AGENT: &str = "system:serviceaccount:kilonova-system:kilonova-agent";
+const OPERATOR: &str = "system:serviceaccount:kilonova-system:kilonova-operator";
+/// What the API server writes into the token of a pod: the node that it runs on.
+const ON_NODE: &str = "Impersonate-Extra-Authentication.kubernetes.io%2fnode-name";
+
+/// Makes something, as somebody does who may run on a node; what the API server says if it refuses.
+async fn make(
+    client: &Client,
+    (user, node): (&str, Option<&str>),
+    path: &str,
+    object: &Value,
+) -> Result<Option<String>> {
+    let mut request = Request::post(format!("{path}?dryRun=All"))
+        .header("Content-Type", "application/json")
+        .header("Impersonate-User", user);
+    if let Some(node) = node {
+        request = request.header(ON_NODE, node);
+    }
+    let request = request.body(serde_json::to_vec(object)?)?;
+    match client.request::<Value>(request).await {
+        Ok(_) => Ok(None),
+        Err(kube::Error::Api(status)) => Ok(Some(status.message.clone())),
+        Err(error) => Err(error).context(path.to_owned()),
+    }
+}
+
+fn token(bound_to: Option<&str>, life_s: i64) -> Value {
+    let node = bound_to.map(|name| json!({ "apiVersion": "v1", "kind": "Node", "name": name }));
+    json!({
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": { "boundObjectRef": node, "expirationSeconds": life_s, "audiences": [] },
+    })
+}
+
+fn object(kind: &str, name: &str, rest: Value) -> Value {
+    let group = if kind.contains("Role") {
+        "rbac.authorization.k8s.io/v1"
+    } else {
+        "v1"
+    };
+    let mut object = json!({ "apiVersion": group, "kind": kind, "metadata": { "name": name } });
+    if let (Some(object), Value::Object(rest)) = (object.as_object_mut(), rest) {
+        object.extend(rest);
+    }
+    object
+}
+
+#[tokio::test]
+async fn whoever_takes_over_an_agent_or_an_operator_gets_no_further() -> Result<()> {
+    let (_turn, project) = turn().await?;
+    let client = project.testbed.client().await?;
+    let account =
+        |node: &str| format!("/api/v1/namespaces/kilonova-node-{node}/serviceaccounts/node/token");
+    let (home, away) = ((AGENT, Some("n1")), (AGENT, None));
+    let operator = (OPERATOR, None);
+    let secrets = |namespace: &str| format!("/api/v1/namespaces/{namespace}/secrets");
+    let seed = object("Secret", "some", json!({ "type": "kilonova.dev/seed" }));
+    let mut key = object(
+        "Secret",
+        "some",
+        json!({ "type": "kubernetes.io/service-account-token" }),
+    );
+    key["metadata"]["annotations"] = json!({ "kubernetes.io/service-account.name": "default" });
+    let role = json!({ "roleRef": {
+        "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "kilonova-agent",
+    }});
+    let binding = |kind| object(kind, "some", role.clone());
+    let (own, life) = (
+        "may only get the token of its own node",
+        "lives an hour at most",
+    );
+    let nodes = "for nodes only";
+    let in_system =
+        |kind: &str| format!("/apis/rbac.authorization.k8s.io/v1/namespaces/kube-system/{kind}");
+
+    for (who, path, object, refusal) in [
+        (home, account("n1"), token(Some("n1"), 3600), None),
+        (home, account("n2"), token(Some("n1"), 3600), Some(own)),
+        (away, account("n1"), token(Some("n1"), 3600), Some(own)),
+        (home, account("n1"), token(Some("n2"), 3600), Some(life)),
+        (home, account("n1"), token(Some("n1"), 3601), Some(life)),
+        (home, account("n1"), token(None, 3600), Some(life)),
+        (operator, secrets("kilonova-node-n1"), seed.clone(), None),
+        (operator, secrets("kube-system"), seed, Some(nodes)),
+        (
+            operator,
+            secrets("kilonova-node-n1"),
+            key.clone(),
+            Some("but seeds"),
+        ),
+        (operator, secrets("kube-system"), key, Some(nodes)),
+        (
+            operator,
+            "/api/v1/namespaces".to_owned(),
+            object("Namespace", "kilonova-node-n9", json!({})),
+            None,
+        ),
+        (
+            operator,
+            "/api/v1/namespaces".to_owned(),
+            object("Namespace", "some", json!({})),
+            Some(nodes),
+        ),
+        (
+            operator,
+            in_system("rolebindings"),
+            binding("RoleBinding"),
+            Some(nodes),
+        ),
+        (
+            operator,
+            in_system("roles"),
+            object("Role", "some", json!({})),
+            Some(nodes),
+        ),
+        (
+            operator,
+            "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings".to_owned(),
+            binding("ClusterRoleBinding"),
+            Some(nodes),
+        ),
+    ] {
+        let said = make(&client, who, &path, &object).await?;
+        let as_it_should = match (&said, refusal) {
+            (None, None) => true,
+            (Some(said), Some(words)) => {
+                said.contains("ValidatingAdmissionPolicy") && said.contains(words)
+            }
+            _ => false,
+        };
+        ensure!(
+            as_it_should,
+            "{who:?} made {object} at {path}, and was told {said:?}"
+        );
+    }
+    Ok(())
+}
