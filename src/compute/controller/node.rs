@@ -2,7 +2,7 @@
 //! `Hypervisor`; and again when an upgrade wants other rights. Takes nothing away: a node that lost its label still has
 //! guests.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Node;
 use kube::{ResourceExt, runtime::controller::Action};
@@ -16,6 +16,10 @@ use crate::{
 };
 
 use super::Context;
+
+/// How soon it is looked whether the rights that were given are enough: an agent that stays silent is given them again,
+/// since they may have been taken away in between.
+const AGAIN: Duration = Duration::from_mins(1);
 
 /// Reconciles labelled nodes.
 pub struct NodeController(pub Arc<Context>);
@@ -44,7 +48,10 @@ impl Reconciler for NodeController {
                 ctx.caches.hypervisors.remember(marked);
             }
         }
-        Ok(Action::requeue(SLOW_RESYNC))
+        Ok(Action::requeue(match missing {
+            Missing::Rights => AGAIN,
+            Missing::Nothing | Missing::Labels | Missing::Everything => SLOW_RESYNC,
+        }))
     }
 }
 

@@ -157,7 +157,8 @@ impl Outfit {
             return Missing::Everything;
         };
         let wanted = &self.hypervisor;
-        if known.annotations().get(OUTFIT) != wanted.annotations().get(OUTFIT) {
+        let is_silent = node_voice(known) == NodeVoice::Silent;
+        if is_silent || known.annotations().get(OUTFIT) != wanted.annotations().get(OUTFIT) {
             Missing::Rights
         } else if known.labels() == wanted.labels() {
             Missing::Nothing
@@ -174,7 +175,8 @@ pub enum Missing {
     Nothing,
     /// The labels of the node have changed.
     Labels,
-    /// It was fitted out by another version, or by hand.
+    /// It was fitted out by another version, or by hand; or its agent is silent, as it is when somebody has deleted its
+    /// namespace or its account, which nobody watches.
     Rights,
     /// It is new.
     Everything,

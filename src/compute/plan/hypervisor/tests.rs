@@ -320,6 +320,15 @@ fn a_node_is_fitted_out_again_when_its_outfit_is_another() {
     assert_eq!(wanted.missing(Some(&older)), Missing::Rights);
     older.metadata.annotations = None;
     assert_eq!(wanted.missing(Some(&older)), Missing::Rights);
+
+    // Somebody may have deleted what nobody watches.
+    let mut silent = known;
+    let conditions = report(&silent, heard(20), at(100)).conditions;
+    silent.status = Some(HypervisorStatus {
+        conditions,
+        ..HypervisorStatus::default()
+    });
+    assert_eq!(wanted.missing(Some(&silent)), Missing::Rights);
 }
 
 /// An operator that has just started has heard of nobody: a host that was silent stays so until it speaks, and one
