@@ -80,7 +80,7 @@ pub(super) fn fact(storage: &Storage, qemu: Option<QemuUser>) -> Fact {
             "NotWritable",
             format!(
                 "the agent may not make files in {path}: it must run as root, and own the folder (`chown root:root \
-                 {path}`)"
+                 {path} && chmod 0755 {path}`)"
             ),
         );
     }

@@ -408,7 +408,7 @@ fn storage_that_cannot_be_used() {
                 no,
                 "NotWritable",
                 "the agent may not make files in /var/lib/kilonova: it must run as root, and own the folder (`chown \
-                 root:root /var/lib/kilonova`)",
+                 root:root /var/lib/kilonova && chmod 0755 /var/lib/kilonova`)",
             ),
             (
                 of(|folder| folder.mode = 0o750),
