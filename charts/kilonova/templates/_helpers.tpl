@@ -15,22 +15,22 @@
 {{- end -}}
 {{- end }}
 
-{{/* What all objects carry. */}}
+{{/* What all objects carry. Merged, since a label that is said twice is refused by whatever reads YAML strictly. */}}
 {{- define "kilonova.labels" -}}
-{{- with .Values.commonLabels }}
-{{- toYaml . }}
-{{ end -}}
-app.kubernetes.io/name: {{ include "kilonova.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- $own := dict
+  "app.kubernetes.io/name" (include "kilonova.name" .)
+  "app.kubernetes.io/instance" .Release.Name
+  "app.kubernetes.io/version" .Chart.AppVersion
+  "app.kubernetes.io/managed-by" .Release.Service
+  "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_")
+-}}
+{{- merge $own .Values.commonLabels | toYaml }}
 {{- end }}
 
 {{/* What all objects of one role carry. Takes (list . "operator"). */}}
 {{- define "kilonova.roleLabels" -}}
-{{ include "kilonova.labels" (index . 0) }}
-app.kubernetes.io/component: {{ index . 1 }}
+{{- $labels := include "kilonova.labels" (index . 0) | fromYaml }}
+{{- merge (dict "app.kubernetes.io/component" (index . 1)) $labels | toYaml }}
 {{- end }}
 
 {{/*
@@ -84,14 +84,7 @@ version alone: it would restart what need not be restarted.
 */}}
 {{- define "kilonova.podMetadata" -}}
 {{- $values := index (index . 0).Values (index . 1) -}}
-labels:
-  {{- with (index . 0).Values.commonLabels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
-  {{- with $values.podLabels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
-  {{- include "kilonova.selector" . | nindent 2 }}
+labels: {{- merge (include "kilonova.selector" . | fromYaml) $values.podLabels (index . 0).Values.commonLabels | toYaml | nindent 2 }}
 {{- with $values.podAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
