@@ -422,7 +422,8 @@ mod tests {
             (mode(guest.path()), mode(&guest.root_disk())),
             (0o711, 0o600)
         );
-        assert_eq!(fs::read_dir(guest.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_link(guest.path().join(BASE)).unwrap(), base);
+        assert_eq!(fs::read_dir(guest.path()).unwrap().count(), 2);
     }
 
     #[tokio::test]
@@ -510,7 +511,7 @@ mod tests {
         assert_eq!(bases, [one.clone(), two]);
         // What was set aside is nobody's, whoever has its name now.
         let known = BTreeSet::from([UID.to_owned(), others]);
-        assert_eq!(disks.bases(&known).unwrap(), [one.clone()]);
+        assert_eq!(disks.bases(&known).unwrap(), std::slice::from_ref(&one));
         // Without the link the disk is asked, and while QEMU's user has it, the link.
         let folder = disks.guest(&UID.replace('4', "5")).unwrap();
         fs::write(folder.root_disk(), "not to be read").unwrap();

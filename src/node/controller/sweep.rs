@@ -19,7 +19,7 @@ use tokio::{
     sync::watch,
     time::{self, Instant},
 };
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     api::guest::Guest,
@@ -59,7 +59,7 @@ struct Notes {
     unwanted: HashMap<String, Instant>,
     /// Whether it is on disk which cluster the guests come from.
     sworn: bool,
-    /// Whether it was said that this is another cluster.
+    /// Whether it was said that this is another cluster, or that it cannot be noted which one it is.
     warned: bool,
     /// Whether the last sweep could not see what there is.
     blind: bool,
@@ -91,7 +91,8 @@ async fn sweep<D: Driver>(ctx: &Context<D>, notes: &mut Notes) {
         return;
     };
     if !notes.sworn {
-        notes.sworn = serves_the_same(ctx, notes).await.is_some();
+        let is_clean = nothing_is_left(&seen, &wanted);
+        notes.sworn = serves_the_same(ctx, notes, is_clean).await == Some(true);
     }
     if let Ok(Some(hypervisor)) = host::serves(ctx).await {
         let orphans = orphans(seen.domains, seen.folders, &wanted, &hypervisor);
@@ -180,8 +181,12 @@ async fn end_what_is_due<D: Driver>(
             due.push((uid, domain));
         }
     }
+    if due.is_empty() {
+        return;
+    }
     // Read anew: the cluster may have been replaced under a running agent.
-    if due.is_empty() || serves_the_same(ctx, notes).await != Some(true) {
+    notes.sworn = serves_the_same(ctx, notes, false).await == Some(true);
+    if !notes.sworn {
         return;
     }
     for (uid, domain) in due {
@@ -222,14 +227,37 @@ async fn is_gone<D: Driver>(ctx: &Context<D>, uid: &str) -> Result<bool> {
     in_time("look for", subject, ask).await
 }
 
-/// Whether the cluster is the one that this node's guests came from; `None` while that cannot be told.
-async fn serves_the_same<D: Driver>(ctx: &Context<D>, notes: &mut Notes) -> Option<bool> {
+/// Whether everything here has its `Guest`, so that there is nothing that another cluster could miss.
+fn nothing_is_left(seen: &Seen, wanted: &BTreeSet<String>) -> bool {
+    let is_ours = |domain: &&DomainInfo| domain.mark.is_some() || domain.running_mark.is_some();
+    let domains = seen.domains.iter().filter(is_ours);
+    let folders = seen.folders.iter().cloned();
+    domains
+        .map(|domain| domain.id.to_string())
+        .chain(folders)
+        .all(|uid| wanted.contains(&uid))
+}
+
+/// Whether the cluster is the one that this node's guests came from; `None` while that cannot be told. Where nothing is
+/// left of another one, it becomes this one: the `Hypervisor` was deleted and made anew, or Kilonova installed again.
+async fn serves_the_same<D: Driver>(
+    ctx: &Context<D>,
+    notes: &mut Notes,
+    is_clean: bool,
+) -> Option<bool> {
     let uid = host::serves_now(ctx).await.ok()??;
     let path = ctx.site.state_dir.join(ALLEGIANCE);
     match tokio::fs::read_to_string(&path).await {
         Ok(known) if known.trim() == uid => {
             notes.warned = false;
             Some(true)
+        }
+        Ok(known) if is_clean => {
+            info!(
+                known = known.trim(),
+                uid, "nothing is left of the Hypervisor object that this node served before"
+            );
+            take_note(path, uid, notes).await
         }
         Ok(known) => {
             if !notes.warned {
@@ -243,14 +271,25 @@ async fn serves_the_same<D: Driver>(ctx: &Context<D>, notes: &mut Notes) -> Opti
             notes.warned = true;
             Some(false)
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => match swear(path, uid).await {
-            Ok(()) => Some(true),
-            Err(error) => {
-                warn!(%error, "which Hypervisor this node serves cannot be noted: nothing is ended until it can");
-                None
-            }
-        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => take_note(path, uid, notes).await,
         Err(_) => None,
+    }
+}
+
+/// Notes on disk which `Hypervisor` this node serves from now on.
+async fn take_note(path: PathBuf, uid: String, notes: &mut Notes) -> Option<bool> {
+    match swear(path, uid).await {
+        Ok(()) => {
+            notes.warned = false;
+            Some(true)
+        }
+        Err(error) => {
+            if !notes.warned {
+                warn!(%error, "which Hypervisor this node serves cannot be noted: nothing is ended until it can");
+            }
+            notes.warned = true;
+            None
+        }
     }
 }
 

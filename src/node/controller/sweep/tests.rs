@@ -80,6 +80,23 @@ async fn a_cluster_that_was_replaced_under_a_running_agent_ends_nobody() {
     assert!(is_untouched(&stage).await);
 }
 
+/// As when the `Hypervisor` was deleted and made anew, or Kilonova installed again: orphans to come are swept.
+#[tokio::test(start_paused = true)]
+async fn a_node_with_nothing_of_another_cluster_serves_the_new_one() {
+    for left in [false, true] {
+        let stage = stage(Vec::new()).await;
+        let mut notes = Notes::default();
+        sweep(&stage.ctx, &mut notes).await;
+        stage.replace_cluster();
+        if left {
+            stage.build(&guest());
+        }
+        let mut notes = Notes::default();
+        sweep(&stage.ctx, &mut notes).await;
+        assert_eq!((notes.sworn, notes.warned), (!left, left));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_hypervisor_that_cannot_say_what_there_is_ends_nobody() {
     let stage = orphaned(Answer::Failure(404, "NotFound")).await;
