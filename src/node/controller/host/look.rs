@@ -102,9 +102,16 @@ pub(super) async fn libvirt(site: &Site, said: Result<HostFacts, DriverError>) -
     Libvirt::Silent { why, sockets }
 }
 
+/// Whether the path's folder was removed and is only still seen because it is mounted, or open.
+fn is_in_nothing(path: &Path) -> bool {
+    let folder = path.parent().map(fs::metadata);
+    folder.is_some_and(|found| found.is_ok_and(|found| found.nlink() == 0))
+}
+
 async fn socket(path: PathBuf) -> Socket {
     let state = match timeout(CONNECT_TIME_MAX, UnixStream::connect(&path)).await {
         Ok(Err(error)) => match error.kind() {
+            ErrorKind::NotFound if is_in_nothing(&path) => SocketState::Removed,
             ErrorKind::NotFound | ErrorKind::NotADirectory => SocketState::Absent,
             ErrorKind::PermissionDenied => SocketState::Forbidden,
             ErrorKind::ConnectionRefused => SocketState::Dead,

@@ -2,7 +2,10 @@
 
 use std::{
     fs,
-    os::unix::{fs::PermissionsExt, net::UnixListener},
+    os::{
+        fd::AsRawFd as _,
+        unix::{fs::PermissionsExt, net::UnixListener},
+    },
     path::Path,
     sync::{Arc, Mutex},
 };
@@ -117,6 +120,28 @@ async fn a_silent_libvirt_s_socket_tells_why() {
     assert_eq!(look().await, SocketState::Listens);
     drop(listener);
     assert_eq!(look().await, SocketState::Dead);
+}
+
+/// As a pod sees a folder of its host that was removed, and made anew, under its mount.
+#[tokio::test]
+async fn a_folder_that_was_removed_is_not_one_without_a_socket() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("run");
+    fs::create_dir(&folder).unwrap();
+    let open = fs::File::open(&folder).unwrap();
+    fs::remove_dir(&folder).unwrap();
+    let seen = format!("/proc/self/fd/{}", open.as_raw_fd());
+    let stage = stage(Vec::new()).await;
+    stage.ctx.driver.set_reachable(false);
+    let site = Site {
+        libvirt_uri: format!("qemu:///system?socket={seen}/libvirt-sock"),
+        ..site(root.path())
+    };
+    let said = stage.ctx.driver.host().await;
+    let Libvirt::Silent { sockets, .. } = super::look::libvirt(&site, said).await else {
+        panic!("it answers");
+    };
+    assert_eq!(sockets[0].state, SocketState::Removed);
 }
 
 /// An API server that keeps the `Hypervisor` as it is told, with a word of the operator's first among the conditions.

@@ -25,6 +25,8 @@ pub struct Socket {
 pub enum SocketState {
     /// There is none.
     Absent,
+    /// Nor can there ever be: the folder that the agent sees was removed on the host.
+    Removed,
     /// The agent may not.
     Forbidden,
     /// Nobody listens.
@@ -115,6 +117,15 @@ fn is_silent(why: &str, sockets: &[Socket]) -> Fact {
     };
     let path = path.display();
     match state {
+        SocketState::Removed => Fact::no(
+            KIND,
+            "Removed",
+            format!(
+                "the folder of libvirt's socket {path} was removed on the host, and the agent's pod still has the old \
+                 one, in which nothing can appear: see that libvirt runs, then delete the agent's pod of this node \
+                 (`kubectl get pods -A -o wide -l app.kubernetes.io/component=agent`). Guests run on meanwhile"
+            ),
+        ),
         SocketState::Forbidden => Fact::no(
             KIND,
             "Forbidden",

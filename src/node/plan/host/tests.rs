@@ -151,7 +151,7 @@ fn silent(states: &[SocketState]) -> Observed {
 
 #[test]
 fn libvirt_that_does_not_answer() {
-    use SocketState::{Absent, Dead, Forbidden, Listens};
+    use SocketState::{Absent, Dead, Forbidden, Listens, Removed};
     let dead = "libvirt's socket /run/libvirt/libvirt-sock is there, and nobody listens at it: `systemctl restart \
                 libvirtd.socket libvirtd` (on Fedora and RHEL virtqemud.socket virtqemud). Guests run on meanwhile";
     check(
@@ -176,6 +176,15 @@ fn libvirt_that_does_not_answer() {
                  SocketGroup of the socket's systemd unit, or unix_sock_rw_perms in /etc/libvirt/libvirtd.conf",
             ),
             (silent(&[Absent, Dead]), Truth::False, "NotRunning", dead),
+            (
+                silent(&[Removed, Removed]),
+                Truth::False,
+                "Removed",
+                "the folder of libvirt's socket /run/libvirt/virtqemud-sock was removed on the host, and the agent's pod \
+                 still has the old one, in which nothing can appear: see that libvirt runs, then delete the agent's pod \
+                 of this node (`kubectl get pods -A -o wide -l app.kubernetes.io/component=agent`). Guests run on \
+                 meanwhile",
+            ),
             (
                 silent(&[Listens, Absent]),
                 Truth::False,
