@@ -9,6 +9,7 @@ mod rights;
 
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
+use testbed::{Helm, Release, chart};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::shared::{GuestOnNode, OwnTestbed, Project};
@@ -16,10 +17,14 @@ use crate::shared::{GuestOnNode, OwnTestbed, Project};
 static TESTBED: OwnTestbed = OwnTestbed::with_pods("inst", 2);
 static TURN: Mutex<()> = Mutex::const_new(());
 
-/// The testbed, for one test at a time.
+/// The testbed, for one test at a time, with Kilonova as `up` has installed it: the test before may have failed when
+/// there was none, or another one.
 async fn turn() -> Result<(MutexGuard<'static, ()>, Project<'static>)> {
     let turn = TURN.lock().await;
-    Ok((turn, Project::on(TESTBED.get().await?).await?))
+    let testbed = TESTBED.get().await?;
+    let release = Release::of(testbed, Helm::V4).await?;
+    release.install(&chart(), &[]).await?;
+    Ok((turn, Project::on(testbed).await?))
 }
 
 /// A guest that must not notice anything, and its QEMU.

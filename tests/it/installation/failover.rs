@@ -20,17 +20,25 @@ use crate::shared::{BOOT, GuestOnNode, Project, SOON};
 use super::turn;
 
 const SERVERS: usize = 20;
+/// Two small machines have fewer threads than there are servers.
+const CPU_PERCENT: u32 = 10_000;
 /// What was promised: a standby leads so soon.
 const TAKEN_OVER_MAX: Duration = Duration::from_secs(15);
 
 #[tokio::test]
 async fn a_leader_that_is_killed_among_twenty_new_servers_costs_none() -> Result<()> {
     let (_turn, project) = turn().await?;
+    promise(&project, Some(CPU_PERCENT)).await?;
+    let kept = twenty_through_a_failover(&project).await;
+    promise(&project, None).await?;
+    kept
+}
+
+async fn twenty_through_a_failover(project: &Project<'_>) -> Result<()> {
     let testbed = project.testbed;
-    promise_much(&project).await?;
     let names: Vec<String> = (0..SERVERS).map(|number| format!("web-{number}")).collect();
     try_join_all(names.iter().map(|name| project.make(name, |_| {}))).await?;
-    wait_in_the_midst(&project).await?;
+    wait_in_the_midst(project).await?;
     let term = terms(testbed).await?;
     let leader = testbed.operator_pods().await?.into_iter().next();
     leader.context("nobody leads")?.kill9().await?;
@@ -61,18 +69,19 @@ async fn a_leader_that_is_killed_among_twenty_new_servers_costs_none() -> Result
             "{name}"
         );
     }
-    each_once(&project, &uids).await?;
+    each_once(project, &uids).await?;
     try_join_all(names.iter().map(|name| project.delete(name))).await?;
     Ok(())
 }
 
-/// Two small machines have fewer threads than there are servers.
-async fn promise_much(project: &Project<'_>) -> Result<()> {
+/// Sets what the nodes promise of their processors, or takes it back.
+async fn promise(project: &Project<'_>, cpu_percent: Option<u32>) -> Result<()> {
     let hypervisors: Api<Hypervisor> = Api::all(project.client.clone());
-    let much = Patch::Merge(json!({ "spec": { "overcommit": { "cpuPercent": 10_000 } } }));
+    let overcommit =
+        Patch::Merge(json!({ "spec": { "overcommit": { "cpuPercent": cpu_percent } } }));
     for node in project.testbed.nodes()? {
         hypervisors
-            .patch(node.name(), &PatchParams::default(), &much)
+            .patch(node.name(), &PatchParams::default(), &overcommit)
             .await?;
     }
     Ok(())

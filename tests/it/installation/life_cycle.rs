@@ -3,8 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kilonova::api::server::{PowerState, ServerState};
 use kube::api::{Api, ListParams};
@@ -44,6 +45,30 @@ async fn guests_outlive_every_turn_of_an_installation() -> Result<()> {
         project.delete_all_of(name, guest).await?;
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn an_installation_that_was_cut_short_can_be_repeated() -> Result<()> {
+    let (_turn, project) = turn().await?;
+    let release = Release::of(project.testbed, Helm::V4).await?;
+    let client = project.testbed.client().await?;
+    let secrets: Api<Secret> = Api::namespaced(client, SYSTEM_NAMESPACE);
+    let pending = ListParams::default().labels("owner=helm,status=pending-upgrade");
+    let begun = wait_for("Helm to have begun", SOON, async || {
+        let found = secrets.list(&pending).await?.items;
+        Ok(Seen::when(!found.is_empty(), "nothing is pending"))
+    });
+    let chart = chart();
+    tokio::select! {
+        biased;
+        begun = begun => begun?,
+        ended = release.install(&chart, &["--set", "agent.settings.logFilter=debug"]) => {
+            bail!("Helm ended before it was killed: {ended:?}")
+        }
+    }
+    let left = secrets.list(&pending).await?.items;
+    ensure!(!left.is_empty(), "Helm was killed and has tidied up");
+    release.install(&chart, &[]).await
 }
 
 async fn upgrade_and_roll_back(

@@ -10,8 +10,7 @@ pub const TESTBEDS: &str = "/var/lib/kilonova/devstack";
 pub const FAILED: &str = "/var/lib/kilonova/failed";
 /// What is expensive to make and the same for every testbed.
 pub const CACHE: &str = "/var/cache/kilonova";
-
-/// Where `devstack prepare` links every program that it has built or found, for scripts that check charts.
+/// Where every program that was built or found has a link: for people, and for scripts that check charts.
 pub const TOOLS: &str = "/var/cache/kilonova/tools/bin";
 
 /// The testbed that is meant when nobody names one.
@@ -92,7 +91,7 @@ impl Layout {
         self.root.join("etcd")
     }
 
-    /// What the API server wrote down about writes.
+    /// What the API server wrote down about requests.
     pub fn audit_log(&self) -> PathBuf {
         self.logs().join("audit.log")
     }

@@ -153,6 +153,7 @@ impl Builder {
             Needed::ControlPlane
         };
         let binaries = Binaries::ensure(needed, &self.progress).await?;
+        binaries.link(Path::new(crate::layout::TOOLS))?;
         let guardian = if self.guarded {
             Some(Guardian::watch(&self.name, &self.progress).await?)
         } else {

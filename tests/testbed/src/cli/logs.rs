@@ -29,12 +29,10 @@ impl Logs {
             for part in testbed.parts()? {
                 output::line(part.name());
             }
-            if testbed.has_pods()? {
-                for program in testbed.programs().await? {
-                    output::line(program.name);
-                }
-            }
             output::line(AUDIT);
+            for (name, _) in testbed.pods().await? {
+                output::line(name);
+            }
             return Ok(());
         };
         if let Some(pod) = testbed.pod(who).await? {

@@ -97,7 +97,7 @@ impl Arguments {
             Command::Image(arguments) => arguments.run().await?,
             Command::Up(arguments) => arguments.run(&name).await?,
             Command::Down { all } => down(&name, all).await?,
-            Command::Status { output } => status::print(&Testbed::open(&name)?, output)?,
+            Command::Status { output } => status::print(&Testbed::open(&name)?, output).await?,
             Command::Kubeconfig { raw } => kubeconfig(&Testbed::open(&name)?, raw)?,
             Command::Exec { node, words } => exec(&Testbed::open(&name)?, &node, words)?,
             Command::Logs(arguments) => arguments.run(&Testbed::open(&name)?).await?,
@@ -148,8 +148,11 @@ async fn restart(testbed: &Testbed, who: &str) -> Result<()> {
     }
     if let Some(pod) = testbed.pod(who).await? {
         let cluster = testbed.cluster().await?;
-        let delete = ["delete", "pod", "--namespace", SYSTEM_NAMESPACE, &pod.name];
-        return cluster.kubectl(&delete, "").await.map(drop);
+        let pods = ["--namespace", SYSTEM_NAMESPACE, "pod", &pod.name];
+        let delete = [&["delete", "--timeout=1m"][..], &pods].concat();
+        let deleted = cluster.kubectl(&delete, "").await.map(drop);
+        let context = || format!("pod {} does not go; does node {} run?", pod.name, pod.node);
+        return deleted.with_context(context);
     }
     testbed.part(who)?.restart().await
 }

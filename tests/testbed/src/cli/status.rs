@@ -1,15 +1,19 @@
-//! `devstack status`: which parts there are and which of them run.
+//! `devstack status`: which parts there are and which of them run, those in pods included.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use serde::Serialize;
-use testbed::Testbed;
+use testbed::{Pod, Testbed};
 
 use super::output;
+
+/// Someone who asks for the status does so because something hangs.
+const PODS_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How to print.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -41,15 +45,28 @@ struct Node {
 struct Part {
     name: String,
     pid: Option<i32>,
-    log: PathBuf,
+    /// `None` for what runs in a pod: its log is its kubelet's.
+    log: Option<PathBuf>,
 }
 
 /// Prints the state of a testbed.
-pub fn print(testbed: &Testbed, format: Format) -> Result<()> {
-    let status = gather(testbed)?;
+pub async fn print(testbed: &Testbed, format: Format) -> Result<()> {
+    let mut status = gather(testbed)?;
+    let in_pods = tokio::time::timeout(PODS_DEADLINE, testbed.pods()).await;
+    let in_pods = in_pods.context("it does not answer").and_then(|pods| pods);
+    let part = |(name, pod): (String, Pod)| Part {
+        name,
+        pid: pod.process().ok().map(|process| process.pid),
+        log: None,
+    };
+    match in_pods {
+        Ok(pods) => status.parts.extend(pods.into_iter().map(part)),
+        // The others are worth telling all the more.
+        Err(error) => output::failure(&error.context("the API server tells of no pods")),
+    }
     match format {
         Format::Json => output::line(serde_json::to_string_pretty(&status)?),
-        Format::Table => output::line(table(&status)),
+        Format::Table => output::line(table(testbed, &status)),
     }
     Ok(())
 }
@@ -63,7 +80,7 @@ fn gather(testbed: &Testbed) -> Result<Status> {
     let parts = testbed.parts()?.into_iter().map(|part| Part {
         name: part.name().to_owned(),
         pid: part.process().map(|process| process.pid),
-        log: part.log().to_owned(),
+        log: Some(part.log().to_owned()),
     });
     Ok(Status {
         name: testbed.name().to_owned(),
@@ -74,7 +91,7 @@ fn gather(testbed: &Testbed) -> Result<Status> {
     })
 }
 
-fn table(status: &Status) -> Table {
+fn table(testbed: &Testbed, status: &Status) -> Table {
     let mut table = Table::new();
     table
         .load_style(NOTHING)
@@ -84,7 +101,11 @@ fn table(status: &Status) -> Table {
             Some(pid) => ("running", pid.to_string()),
             None => ("dead", String::new()),
         };
-        table.add_row([&part.name, state, &pid, &part.log.display().to_string()]);
+        let log = match &part.log {
+            Some(file) => file.display().to_string(),
+            None => testbed.devstack(&format!("logs {}", part.name)),
+        };
+        table.add_row([&part.name, state, &pid, &log]);
     }
     table
 }

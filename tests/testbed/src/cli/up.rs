@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use testbed::{Progress, Testbed, examples, prepare};
+use testbed::{Progress, Testbed, examples, layout, prepare};
 
 use super::{output, status};
 
@@ -50,26 +50,32 @@ impl Up {
         if !self.no_kilonova && !self.no_examples {
             examples::apply(&testbed, &progress).await?;
         }
-        status::print(&testbed, status::Format::Table)?;
-        output::line(what_next(&testbed));
+        status::print(&testbed, status::Format::Table).await?;
+        output::line(what_next(&testbed)?);
         Ok(())
     }
 }
 
-fn what_next(testbed: &Testbed) -> String {
-    let kubectl = testbed.kubectl().display();
+fn what_next(testbed: &Testbed) -> Result<String> {
     let kubeconfig = testbed.kubeconfig();
-    let kubeconfig = kubeconfig.display();
-    format!(
+    let pods = if testbed.has_pods()? {
+        "kubectl get pods -A\n  "
+    } else {
+        ""
+    };
+    // Last in the PATH: some have names that the machine has programs of its own for.
+    Ok(format!(
         "\nTry next:\n  \
-         export KUBECONFIG={kubeconfig}\n  \
-         alias kubectl={kubectl}\n  \
+         export KUBECONFIG={} PATH=$PATH:{}\n  \
+         {pods}\
          kubectl get servers -A -o wide\n  \
          kubectl get hypervisors\n  \
          kubectl explain server.spec\n  \
          {}\n  {}\n  {}",
+        kubeconfig.display(),
+        layout::TOOLS,
         testbed.devstack("exec n1 -- virsh list"),
         testbed.devstack("logs operator -f"),
         testbed.devstack("down"),
-    )
+    ))
 }

@@ -18,6 +18,8 @@ use super::binary::workspace;
 const NAME: &str = "kilonova";
 /// How long Helm waits for all pods of a release: two that replace two others, each on a busy machine.
 const TIMEOUT: &str = "5m";
+/// The Secrets in which Helm keeps what it has begun and not ended.
+const BEGUN: &str = "owner=helm,name=kilonova,status in (pending-install,pending-upgrade,pending-rollback,uninstalling)";
 
 /// Which Helm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,7 @@ pub enum Helm {
 #[derive(Clone, Debug)]
 pub struct Release {
     helm: PathBuf,
+    kubectl: PathBuf,
     kubeconfig: PathBuf,
     /// What the testbed asks of the chart, and why, stands in [`write_values`].
     values: PathBuf,
@@ -51,6 +54,7 @@ impl Release {
         };
         Ok(Self {
             helm: binaries.path(name)?.to_owned(),
+            kubectl: binaries.path("kubectl")?.to_owned(),
             kubeconfig: layout.kubeconfig("admin"),
             values: layout.root().join("values.json"),
         })
@@ -67,8 +71,9 @@ impl Release {
     }
 
     /// Installs a chart, or upgrades what is installed, and waits until all of it is ready; `more` goes to Helm as it
-    /// is, such as `--set`.
+    /// is, such as `--set`. What another Helm has begun counts as given up.
     pub async fn install(&self, chart: &Path, more: &[&str]) -> Result<()> {
+        self.forget_begun().await?;
         let chart = chart.display().to_string();
         let values = self.values.display().to_string();
         let mut words = vec!["upgrade", "--install", NAME, &chart, "--values", &values];
@@ -78,6 +83,16 @@ impl Release {
             let look = format!("kubectl get pods,events -n {SYSTEM_NAMESPACE}");
             format!("the chart could not be installed; `{look}` says more")
         })
+    }
+
+    /// Helm takes what one that was killed had begun for something that goes on, and refuses everything ever after.
+    async fn forget_begun(&self) -> Result<()> {
+        let mut delete = command([&self.kubectl]);
+        delete.arg("--kubeconfig").arg(&self.kubeconfig);
+        delete.args(["--namespace", SYSTEM_NAMESPACE]);
+        delete.args(["delete", "secrets", "--selector", BEGUN]);
+        let deleted = run(&mut delete).await.map(drop);
+        deleted.context("failed to forget what Helm had begun and not ended")
     }
 
     /// Goes back to the revision before.

@@ -32,8 +32,12 @@ pub struct Pod {
 impl Pod {
     /// Its program's process.
     pub fn process(&self) -> Result<ProcessId> {
-        process::first_of_container(&self.container)
-            .with_context(|| format!("pod {} has no process", self.name))
+        process::first_of_container(&self.container).with_context(|| {
+            format!(
+                "pod {} has no process; does node {} run?",
+                self.name, self.node
+            )
+        })
     }
 
     /// Kills its program (SIGKILL) and waits until it is dead; its kubelet starts it anew.
@@ -81,17 +85,34 @@ impl Testbed {
     }
 
     /// The pod of a program, by the name that it has as a process: `operator` for the leader, `n1/agent`. `None` where
-    /// there are no pods, and for everything else.
+    /// there are no pods, and for everything else, which is told without asking the API server.
     pub async fn pod(&self, name: &str) -> Result<Option<Pod>> {
-        if !self.has_pods()? {
+        let (first, last) = name.split_once('/').unwrap_or((name, name));
+        if first != OPERATOR && last != AGENT {
             return Ok(None);
         }
-        if name == OPERATOR {
-            return Ok(self.operator_pods().await?.into_iter().next());
+        let mut pods = self.pods().await?.into_iter();
+        Ok(pods.find_map(|(found, pod)| (found == name).then_some(pod)))
+    }
+
+    /// The pods of all programs, each by the name that its program has as a process, and `operator/standby` for one that
+    /// does not lead. None where there are no pods.
+    pub async fn pods(&self) -> Result<Vec<(String, Pod)>> {
+        let mut named = Vec::new();
+        if !self.has_pods()? {
+            return Ok(named);
         }
-        let pods = self.agent_pods().await?;
-        let agent = |pod: &Pod| format!("{}/{AGENT}", pod.node);
-        Ok(pods.into_iter().find(|pod| agent(pod) == name))
+        for (rank, pod) in self.operator_pods().await?.into_iter().enumerate() {
+            let name = match rank {
+                0 => OPERATOR.to_owned(),
+                _ => format!("{OPERATOR}/standby"),
+            };
+            named.push((name, pod));
+        }
+        for pod in self.agent_pods().await? {
+            named.push((format!("{}/{AGENT}", pod.node), pod));
+        }
+        Ok(named)
     }
 
     /// The agents' pods.
@@ -108,10 +129,17 @@ impl Testbed {
 
     /// Every operator and agent that runs.
     pub async fn programs(&self) -> Result<Vec<Program>> {
+        let in_pods = self.pods().await?.into_iter().filter_map(|(name, pod)| {
+            Some(Program {
+                name,
+                process: pod.process().ok()?, // none when it has ended and its kubelet has not said so yet
+                address: pod.address,
+            })
+        });
+        let mut programs: Vec<Program> = in_pods.collect();
         if self.has_pods()? {
-            return self.programs_in_pods().await;
+            return Ok(programs);
         }
-        let mut programs = Vec::new();
         let mut add = |name: &str, address| {
             let process = self.part(name).ok().and_then(|part| part.process());
             programs.extend(process.map(|process| Program {
@@ -126,28 +154,6 @@ impl Testbed {
             add(&name, super::agent_address(&node));
         }
         Ok(programs)
-    }
-
-    async fn programs_in_pods(&self) -> Result<Vec<Program>> {
-        let mut named = Vec::new();
-        for (rank, pod) in self.operator_pods().await?.into_iter().enumerate() {
-            let name = match rank {
-                0 => OPERATOR.to_owned(),
-                _ => format!("{OPERATOR}/standby"),
-            };
-            named.push((name, pod));
-        }
-        for pod in self.agent_pods().await? {
-            named.push((format!("{}/{AGENT}", pod.node), pod));
-        }
-        let program = |(name, pod): (String, Pod)| {
-            Ok(Program {
-                name,
-                process: pod.process()?,
-                address: pod.address,
-            })
-        };
-        named.into_iter().map(program).collect()
     }
 }
 

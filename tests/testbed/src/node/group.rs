@@ -20,7 +20,8 @@ const HOME: &str = "host";
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Hierarchy {
     mount_point: PathBuf,
-    /// cgroup2, the one hierarchy for all; the others are of version 1, each for some controllers.
+    /// cgroup2, the one hierarchy for all. Beside hierarchies of version 1, which have the controllers then, it only
+    /// holds processes, like them.
     unified: bool,
 }
 
@@ -60,8 +61,9 @@ pub(super) fn ensure(layout: &Layout, node: &str) -> Result<()> {
     Ok(())
 }
 
-/// Lets the node have groups of its own below: in cgroup2 what began in the root moves to its home.
-pub(super) fn settle(layout: &Layout, node: &str) -> Result<()> {
+/// Lets the node have groups of its own below: in cgroup2 what began in the root moves to its home. Controllers that
+/// the machine has not handed down yet, it hands down from then on.
+pub(super) async fn settle(layout: &Layout, node: &str) -> Result<()> {
     let Some(Hierarchy { mount_point, .. }) = hierarchies().find(|hierarchy| hierarchy.unified)
     else {
         return Ok(());
@@ -70,11 +72,17 @@ pub(super) fn settle(layout: &Layout, node: &str) -> Result<()> {
     let home = root.join(HOME);
     let context = || format!("failed to divide the control group {}", root.display());
     std::fs::create_dir_all(&home).with_context(context)?;
-    let processes = std::fs::read_to_string(root.join("cgroup.procs")).with_context(context)?;
-    for pid in processes.lines() {
-        // One that has ended meanwhile needs no home.
-        let _ = std::fs::write(home.join("cgroup.procs"), pid);
-    }
+    // More than once: what is moved may just be starting another one, which begins where its parent was.
+    let what = format!("{} to be empty", root.display());
+    wait_for(&what, EMPTY_DEADLINE, async || {
+        let processes = std::fs::read_to_string(root.join("cgroup.procs")).with_context(context)?;
+        for pid in processes.lines() {
+            // One that has ended meanwhile needs no home.
+            let _ = std::fs::write(home.join("cgroup.procs"), pid);
+        }
+        Ok(Seen::when(processes.is_empty(), "some are being moved"))
+    })
+    .await?;
     for group in [&mount_point, &root] {
         let controllers = std::fs::read_to_string(group.join("cgroup.controllers"))?;
         for controller in controllers.split_whitespace() {
@@ -141,26 +149,35 @@ fn parse(mounts: &str) -> Vec<Hierarchy> {
             unified: kind == "cgroup2",
         })
     };
-    mounts.lines().filter_map(parse_line).collect()
+    let mut found: Vec<Hierarchy> = mounts.lines().filter_map(parse_line).collect();
+    if !found.iter().all(|hierarchy| hierarchy.unified) {
+        found
+            .iter_mut()
+            .for_each(|hierarchy| hierarchy.unified = false);
+    }
+    found
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn hierarchy(mount_point: &str, unified: bool) -> Hierarchy {
+        let mount_point = PathBuf::from(mount_point);
+        Hierarchy {
+            mount_point,
+            unified,
+        }
+    }
+
     #[test]
-    fn hierarchies_of_both_versions_are_found() {
-        let mounts = "tmpfs /sys/fs/cgroup tmpfs rw 0 0\n\
+    fn the_unified_hierarchy_is_the_only_one() {
+        let only = "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n";
+        assert_eq!(parse(only), [hierarchy("/sys/fs/cgroup", true)]);
+        let beside = "tmpfs /sys/fs/cgroup tmpfs rw 0 0\n\
                       cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n\
                       cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
-        let found: Vec<_> = parse(mounts)
-            .into_iter()
-            .map(|found| (found.mount_point, found.unified))
-            .collect();
-        let expected = [
-            (PathBuf::from("/sys/fs/cgroup/cpu"), false),
-            (PathBuf::from("/sys/fs/cgroup/unified"), true),
-        ];
-        assert_eq!(found, expected);
+        let expected = ["cpu", "unified"].map(|name| format!("/sys/fs/cgroup/{name}"));
+        assert_eq!(parse(beside), expected.map(|path| hierarchy(&path, false)));
     }
 }

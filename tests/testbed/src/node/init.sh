@@ -43,11 +43,19 @@ done <<-END
 	vm/panic_on_oom 0
 END
 
-# The one that hides ROOT itself comes last.
+# What a node makes where it has nothing of its own, mount points included, is gone with it, and never the machine's.
+mkdir /run/devstack/root
+mount --bind "$root" /run/devstack/root
+for folder in etc var/lib; do
+	mkdir -p "/run/devstack/new/$folder" "/run/devstack/work/$folder"
+	mount -t overlay -o "lowerdir=/$folder,upperdir=/run/devstack/new/$folder,workdir=/run/devstack/work/$folder" \
+		overlay "/$folder"
+done
 for path; do
 	[ -e "/$path" ] || mkdir -p "/$path"
-	mount --bind "$root/$path" "/$path"
+	mount --bind "/run/devstack/root/$path" "/$path"
 done
+umount /run/devstack/root
 
 # The node's own devices: those that guests and daemons use, and never /dev/kvm. Guests are emulated here, and a
 # /dev/kvm that libvirt can open but QEMU's user cannot makes libvirt throw its cached capabilities away and probe QEMU

@@ -41,8 +41,7 @@ const IDENTITY: [&str; 4] = [
     "etc/resolv.conf",
     "etc/machine-id",
 ];
-/// Folders that stay when a node is down, so that its logs and disks can be read then, too. The last one holds the
-/// testbed itself on the machine, so it is the last that the node gets its own of.
+/// Folders that stay when a node is down, so that its logs and disks can be read then, too.
 const LASTING: [&str; 6] = [
     "etc/libvirt",
     "var/log",
@@ -190,7 +189,6 @@ impl Node {
         let script = self.root().with_file_name("init.sh");
         write_file(&script, INIT.as_bytes())?;
         std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
-        group::ensure(&self.layout, &self.name)?;
         let flags = [
             "--net", "--mount", "--uts", "--pid", "--ipc", "--cgroup", "--fork",
         ];
@@ -204,6 +202,11 @@ impl Node {
         let own = IDENTITY.iter().chain(&pods::LASTING).chain(&LASTING);
         words.extend(own.map(|path| (*path).to_owned()));
         let init = self.part("init");
+        if init.process().is_none() {
+            // What is left of one that was killed: control groups that are divided already let nobody in.
+            self.power_off().await?;
+        }
+        group::ensure(&self.layout, &self.name)?;
         let place = Place::Groups(group::roots(&self.layout, &self.name));
         init.ensure(Spec::host(init.name(), words).at(place))
             .await?;
@@ -214,7 +217,7 @@ impl Node {
                 .context("its first process is not done with its mounts")
         })
         .await?;
-        group::settle(&self.layout, &self.name)
+        group::settle(&self.layout, &self.name).await
     }
 
     /// Connects the node to the bridge. It gets no default route: nothing it sends leaves this machine.

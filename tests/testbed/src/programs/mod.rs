@@ -186,11 +186,13 @@ impl Binaries {
             .with_context(|| format!("{name} lies in no folder"))
     }
 
-    /// Puts a link to each of them into a folder, for scripts that want them by name.
+    /// Puts a link to each of them into a folder, for people and scripts that want them by name; `helm` is the newest.
     pub fn link(&self, folder: &Path) -> Result<()> {
         let context = || format!("failed to link programs into {}", folder.display());
         std::fs::create_dir_all(folder).with_context(context)?;
-        for (name, path) in &self.found {
+        let found = self.found.iter().map(|(name, path)| (*name, path));
+        let helm = found.clone().find(|(name, _)| *name == "helm4");
+        for (name, path) in found.chain(helm.map(|(_, path)| ("helm", path))) {
             // Made beside and renamed, so that whoever uses the old one meanwhile finds the one or the other.
             let link = tempfile::Builder::new()
                 .make_in(folder, |link| std::os::unix::fs::symlink(path, link));
