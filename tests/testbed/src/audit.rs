@@ -1,6 +1,6 @@
 //! Reads what the API server wrote down about requests (see `control_plane/audit-policy.yaml`).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -65,17 +65,67 @@ pub struct ResponseStatus {
     pub code: u16,
 }
 
-/// Reads all requests, oldest first. A line that the API server is still writing is left for the next time.
+/// Reads all requests, oldest first: those of the file before, too, which the API server puts beside it when it is
+/// full. A line that it is still writing is left for the next time.
 pub fn read(path: &Path) -> Result<Vec<Request>> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("failed to read the audit log {}", path.display()))?;
-    let complete = text
-        .rsplit_once('\n')
-        .map_or("", |(complete, _rest)| complete);
-    complete
-        .lines()
-        .map(|line| {
-            serde_json::from_str(line).with_context(|| format!("not an audit event: {line}"))
-        })
-        .collect()
+    let mut requests = Vec::new();
+    for file in files(path)? {
+        let text = std::fs::read_to_string(&file)
+            .with_context(|| format!("failed to read the audit log {}", file.display()))?;
+        let complete = text
+            .rsplit_once('\n')
+            .map_or("", |(complete, _rest)| complete);
+        for line in complete.lines() {
+            let request = serde_json::from_str(line);
+            requests.push(request.with_context(|| format!("not an audit event: {line}"))?);
+        }
+    }
+    Ok(requests)
+}
+
+/// Those that are full have the time in their names, `audit-2026-11-22T13-00-00.000.log`, and so come first.
+fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    let context = || format!("failed to look for the audit log {}", path.display());
+    let folder = path.parent().with_context(context)?;
+    let prefix = path.file_stem().with_context(context)?.to_string_lossy();
+    let full = format!("{prefix}-");
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).with_context(context)? {
+        let entry = entry.with_context(context)?;
+        if entry.file_name().to_string_lossy().starts_with(&full) {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    files.push(path.to_owned());
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(verb: &str) -> String {
+        format!(
+            r#"{{"verb":"{verb}","user":{{"username":"u"}},"requestReceivedTimestamp":"2026-11-22T13:00:00Z"}}"#
+        )
+    }
+
+    #[test]
+    fn a_full_file_is_read_before_the_new_one_and_half_a_line_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [
+            ("audit.log", format!("{}\n{{\"verb\":\"up", line("patch"))),
+            (
+                "audit-2026-11-22T13-00-00.000.log",
+                format!("{}\n", line("create")),
+            ),
+            ("etcd.log", "no JSON\n".to_owned()),
+        ] {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let requests = read(&folder.path().join("audit.log")).unwrap();
+        let verbs: Vec<&str> = requests.iter().map(|found| found.verb.as_str()).collect();
+        assert_eq!(verbs, ["create", "patch"]);
+    }
 }

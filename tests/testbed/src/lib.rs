@@ -1,7 +1,8 @@
 //! Real clusters on one machine, for tests and for trying Kilonova out.
 //!
-//! [`Testbed`] is the way in: a control plane (etcd, kube-apiserver, kube-controller-manager), nodes (namespaces
-//! that look like hosts, each with its own libvirtd), and the `kilonova` binary as operator and agents.
+//! [`Testbed`] is the way in: a control plane (etcd, kube-apiserver, kube-controller-manager, kube-scheduler), nodes
+//! (namespaces that look like hosts, each with its own libvirtd, and a kubelet if it shall run pods), and Kilonova: by its
+//! chart in pods, or its binary as processes.
 //!
 //! ```no_run
 //! # async fn test() -> anyhow::Result<()> {

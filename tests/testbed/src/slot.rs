@@ -47,6 +47,11 @@ impl Slot {
         self.address(FIRST_NODE_ADDRESS + node)
     }
 
+    /// The hardware address of a node: the same after each boot, as a host's, so that others find it again at once.
+    pub fn node_hardware_address(self, node: u8) -> String {
+        format!("02:6b:6e:00:{:02x}:{node:02x}", self.0) // 02: administered locally
+    }
+
     /// Where parts listen that only this machine may reach: all of 127.0.0.0/8 is its own.
     pub fn loopback(self) -> Ipv4Addr {
         Ipv4Addr::new(127, 31, self.0, 1)

@@ -96,13 +96,11 @@ pub async fn ensure(
     Ok(())
 }
 
-async fn ensure_on_loopback(layout: &Layout, slot: Slot, spec: Spec, port: u16) -> Result<()> {
-    let program = Part::new(layout, &spec.name);
-    program.ensure(spec).await?;
-    program
-        .wait_ready(READY_DEADLINE, async || {
-            answers((slot.loopback(), port)).await
-        })
+async fn ensure_on_loopback(layout: &Layout, slot: Slot, spec: Spec, at: u16) -> Result<()> {
+    let part = Part::new(layout, &spec.name);
+    part.ensure(spec).await?;
+    let address = (slot.loopback(), at);
+    part.wait_ready(READY_DEADLINE, async || answers(address).await)
         .await
 }
 

@@ -151,9 +151,9 @@ fn parse(mounts: &str) -> Vec<Hierarchy> {
     };
     let mut found: Vec<Hierarchy> = mounts.lines().filter_map(parse_line).collect();
     if !found.iter().all(|hierarchy| hierarchy.unified) {
-        found
-            .iter_mut()
-            .for_each(|hierarchy| hierarchy.unified = false);
+        for hierarchy in &mut found {
+            hierarchy.unified = false;
+        }
     }
     found
 }

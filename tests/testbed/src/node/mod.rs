@@ -227,8 +227,9 @@ impl Node {
         let has_eth0 = self.exec(["ip", "link", "show", "eth0"]).await.is_ok();
         if !(has_eth0 && link_exists(&cable)) {
             remove_link(&cable).await?;
+            let hardware = self.slot.node_hardware_address(self.number);
             run_line(&format!(
-                "ip link add {cable} type veth peer name eth0 netns {init}"
+                "ip link add {cable} type veth peer name eth0 address {hardware} netns {init}"
             ))
             .await?;
         }

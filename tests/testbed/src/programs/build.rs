@@ -59,8 +59,9 @@ async fn go_build(module: &Module, tool: &Tool, work: &Path, step: &Step) -> Res
         .stderr(Stdio::piped())
         .kill_on_drop(true);
     let mut child = go.spawn().context(
-        "failed to start `go`, which builds Kubernetes and what it needs. Install Go 1.26 or newer (https://go.dev/dl), or set \
-         KUBEBUILDER_ASSETS to a folder that has etcd, kube-apiserver, kube-controller-manager and kubectl",
+        "failed to start `go`, which builds Kubernetes and what it needs. Install Go 1.26 or newer (https://go.dev/dl). \
+         Without it there are only testbeds without pods, of the etcd, kube-apiserver, kube-controller-manager and \
+         kubectl in a folder that KUBEBUILDER_ASSETS names: `cargo run -p devstack -- up --no-pods --kilonova PATH`",
     )?;
     let stderr = child
         .stderr

@@ -21,6 +21,11 @@ async fn down_leaves_nothing_behind() -> Result<()> {
         .await?;
     for node in testbed.nodes()? {
         start_guest(&node).await?;
+        for folder in ["/var/lib", "/etc"] {
+            let own = format!("{folder}/{}", testbed.name());
+            node.exec(["mkdir", &own]).await?;
+            assert!(!Path::new(&own).exists(), "{own} is the node's alone");
+        }
     }
     let objects: Api<Node> = Api::all(testbed.client().await?);
     for name in ["n1", "n2"] {
@@ -144,11 +149,8 @@ async fn testbeds_run_side_by_side() -> Result<()> {
 
 #[tokio::test]
 async fn a_node_loses_its_power_and_boots() -> Result<()> {
-    let testbed = Testbed::builder(unique_name("power"))
-        .nodes(2)
-        .guarded()
-        .up()
-        .await?;
+    let name = unique_name("power");
+    let testbed = Testbed::builder(&name).nodes(2).guarded().up().await?;
     let (node, other) = (testbed.node("n1")?, testbed.node("n2")?);
     start_guest(&node).await?;
     node.power_off().await?;
@@ -167,6 +169,11 @@ async fn a_node_loses_its_power_and_boots() -> Result<()> {
             .await
             .is_err()
     );
+    // Nobody tidies up behind this one.
+    testbed.part("n1/init")?.kill9().await?;
+    assert!(other.exec(ping).await.is_err());
+    Testbed::builder(&name).nodes(2).up().await?;
+    other.exec(ping).await?;
     testbed.down().await
 }
 
