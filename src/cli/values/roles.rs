@@ -63,6 +63,9 @@ pub struct Agent {
     /// How many are replaced at once in an upgrade: a number, or a part of all, such as `10%`. Guests run on meanwhile.
     #[schemars(schema_with = "number_or_percent")]
     max_unavailable: IntOrString,
+    /// The port of each host where it serves its metrics and tells whether it is well.
+    #[schemars(range(min = 1, max = 65535))]
+    port: u16,
     /// How images' addresses are looked up: `ClusterFirstWithHostNet` also finds Services, `Default` does as the host.
     dns_policy: DnsPolicy,
     /// A priority class that is there already, such as `system-node-critical`. Default: one of the chart's own.
@@ -88,6 +91,7 @@ impl Default for Agent {
         Self {
             settings: AgentSettings::default(),
             max_unavailable: IntOrString::String("10%".to_owned()),
+            port: 8081,
             dns_policy: DnsPolicy::ClusterFirstWithHostNet,
             priority_class_name: String::new(),
             resources: Resources::of("50m", ("64Mi", "512Mi"), ("16Mi", "256Mi")),
