@@ -3,8 +3,13 @@
 
 use anyhow::{Context, Result, ensure};
 use http::Request;
+use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use kube::Client;
+use kube::api::{Api, DeleteParams, PostParams};
 use serde_json::{Value, json};
+use testbed::{Seen, wait_for};
+
+use crate::shared::SOON;
 
 use super::turn;
 
@@ -144,5 +149,40 @@ async fn whoever_takes_over_an_agent_or_an_operator_gets_no_further() -> Result<
             "{who:?} made {object} at {path}, and was told {said:?}"
         );
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_makes_the_namespace_of_a_node_in_advance() -> Result<()> {
+    let (_turn, project) = turn().await?;
+    let client = project.testbed.client().await?;
+    // Somebody who may make namespaces, as tenants may in some clusters.
+    let tenant = format!("tenant-of-{}", project.name);
+    let right = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": { "name": tenant },
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin",
+        },
+        "subjects": [{ "kind": "User", "name": tenant }],
+    });
+    let bindings: Api<ClusterRoleBinding> = Api::all(client.clone());
+    let right = serde_json::from_value(right)?;
+    bindings.create(&PostParams::default(), &right).await?;
+    let who = (tenant.as_str(), None);
+    let namespaces = "/api/v1/namespaces";
+    let namespace = |name: &str| object("Namespace", name, json!({}));
+    let allowed = wait_for("the tenant to have the right", SOON, async || {
+        let said = make(&client, who, namespaces, &namespace("some")).await?;
+        Ok(Seen::when(said.is_none(), format!("{said:?}")))
+    })
+    .await;
+    let said = make(&client, who, namespaces, &namespace("kilonova-node-n9")).await;
+    bindings.delete(&tenant, &DeleteParams::default()).await?;
+    allowed?;
+    let words = "made by Kilonova's operator only";
+    let said = said?.unwrap_or_default();
+    ensure!(said.contains(words), "{said:?}");
     Ok(())
 }
