@@ -9,10 +9,15 @@ mod up;
 
 use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
-use testbed::{Progress, SYSTEM_NAMESPACE, Testbed, guardian, layout, prepare, teardown};
+use testbed::{
+    Pod, Progress, SYSTEM_NAMESPACE, Seen, Testbed, guardian, layout, prepare, teardown, wait_for,
+};
+
+const REPLACED_DEADLINE: Duration = Duration::from_mins(1);
 
 /// A whole Kilonova cloud on this machine: control plane, hypervisor nodes, operator and agents.
 #[derive(Debug, Parser)]
@@ -146,15 +151,28 @@ async fn restart(testbed: &Testbed, who: &str) -> Result<()> {
         node.power_off().await?;
         return testbed.boot(who).await;
     }
-    if let Some(pod) = testbed.pod(who).await? {
-        let cluster = testbed.cluster().await?;
-        let pods = ["--namespace", SYSTEM_NAMESPACE, "pod", &pod.name];
-        let delete = [&["delete", "--timeout=1m"][..], &pods].concat();
-        let deleted = cluster.kubectl(&delete, "").await.map(drop);
-        let context = || format!("pod {} does not go; does node {} run?", pod.name, pod.node);
-        return deleted.with_context(context);
+    match testbed.pod(who).await? {
+        Some(pod) => replace(testbed, &pod).await,
+        None => testbed.part(who)?.restart().await,
     }
-    testbed.part(who)?.restart().await
+}
+
+/// Deletes a pod and waits until another runs in its place.
+async fn replace(testbed: &Testbed, pod: &Pod) -> Result<()> {
+    let before = testbed.programs().await?.len();
+    let cluster = testbed.cluster().await?;
+    let pods = ["--namespace", SYSTEM_NAMESPACE, "pod", &pod.name];
+    let delete = [&["delete", "--timeout=1m"][..], &pods].concat();
+    let deleted = cluster.kubectl(&delete, "").await;
+    deleted.with_context(|| {
+        let (pod, node) = (&pod.name, &pod.node);
+        format!("pod {pod} does not go; does node {node} run?")
+    })?;
+    wait_for("another pod in its place", REPLACED_DEADLINE, async || {
+        let now = testbed.programs().await?;
+        Ok(Seen::when(now.len() >= before, format!("{now:?}")))
+    })
+    .await
 }
 
 async fn kill(testbed: &Testbed, who: &str) -> Result<()> {

@@ -16,7 +16,7 @@ use super::{AGENT, OPERATOR, SYSTEM_NAMESPACE, arguments};
 /// The Lease that the leading operator holds.
 const LEASE: &str = "kilonova-operator";
 
-/// A pod of Kilonova's that runs.
+/// A pod of Kilonova's whose program was started at least once.
 #[derive(Clone, Debug)]
 pub struct Pod {
     /// Its name.
@@ -25,7 +25,7 @@ pub struct Pod {
     pub node: String,
     /// Where it serves metrics and probes.
     pub address: SocketAddr,
-    /// Its one container, as containerd names it.
+    /// Its one container, the newest one, as containerd names it.
     container: String,
 }
 
@@ -49,9 +49,11 @@ impl Pod {
 
     fn of(object: PodObject, port: u16) -> Option<Self> {
         let status = object.status?;
-        let container = status.container_statuses?.into_iter().next()?;
-        container.state.as_ref()?.running.as_ref()?;
-        let id = container.container_id?;
+        let id = status
+            .container_statuses?
+            .into_iter()
+            .next()?
+            .container_id?;
         Some(Self {
             name: object.metadata.name?,
             node: object.spec?.node_name?,
@@ -88,11 +90,14 @@ impl Testbed {
     /// there are no pods, and for everything else, which is told without asking the API server.
     pub async fn pod(&self, name: &str) -> Result<Option<Pod>> {
         let (first, last) = name.split_once('/').unwrap_or((name, name));
-        if first != OPERATOR && last != AGENT {
+        if (first != OPERATOR && last != AGENT) || !self.has_pods()? {
             return Ok(None);
         }
         let mut pods = self.pods().await?.into_iter();
-        Ok(pods.find_map(|(found, pod)| (found == name).then_some(pod)))
+        let pod = pods.find_map(|(found, pod)| (found == name).then_some(pod));
+        let none =
+            || format!("no pod has {name}; `kubectl get pods -n {SYSTEM_NAMESPACE}` tells why");
+        pod.map(Some).with_context(none)
     }
 
     /// The pods of all programs, each by the name that its program has as a process, and `operator/standby` for one that
