@@ -14,7 +14,7 @@ use kilonova::api::server_action::RebootKind;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 use testbed::audit::{ObjectRef, Request};
-use testbed::{Seen, Testbed, wait_for};
+use testbed::{Helm, Release, Seen, Testbed, wait_for};
 
 use crate::actions::reboot;
 use crate::shared::{Project, SOON};
@@ -205,6 +205,7 @@ async fn run_through_everything(project: &Project<'_>) -> Result<()> {
         project.power("web", power).await?;
         project.wait_state("web", state).await?;
     }
+    Release::of(project.testbed, Helm::V4).await?.test().await?;
     restart_programs(project.testbed).await?;
     project.delete_all_of("web", &guest).await
 }

@@ -38,9 +38,3 @@ containers:
 {{ include "kilonova.roleLabels" (list . "check") }}
 {{- end }}
 
-{{/* When Helm makes what the check needs: before the check, and only for as long as it takes. */}}
-{{- define "kilonova.checkHook" -}}
-helm.sh/hook: test{{ if not .Values.crds.keep }},pre-delete{{ end }}
-helm.sh/hook-weight: "-10"
-helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
-{{- end }}
