@@ -41,8 +41,6 @@ const PACKAGES: &[&str] = &[
     "prometheus",
     // Serves the images to the nodes.
     "busybox-static",
-    // Its promtool checks and tests the chart's alerts.
-    "prometheus",
     // For people (and tests) on a node.
     "curl",
     "ca-certificates",
