@@ -5,3 +5,4 @@ pub mod cli;
 pub mod cluster;
 pub mod compute;
 pub mod node;
+pub mod ovsdb;

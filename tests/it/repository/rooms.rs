@@ -11,7 +11,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("cluster", &["api"]),
     ("compute", &["api", "cluster"]),
     ("node", &["api", "cluster"]),
-    ("cli", &["api", "cluster", "compute", "node"]),
+    ("ovsdb", &[]),
+    ("cli", &["api", "cluster", "compute", "node", "ovsdb"]),
 ];
 
 /// The one room that speaks to libvirt.
