@@ -13,6 +13,7 @@ mod repository;
 
 mod admission;
 mod libvirt;
+mod ovsdb;
 
 mod shared;
 

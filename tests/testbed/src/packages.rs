@@ -25,6 +25,10 @@ const PACKAGES: &[&str] = &[
     "libvirt-daemon-driver-qemu",
     "qemu-system-x86",
     "qemu-utils",
+    // ovsdb-server and ovsdb-tool, which the OVSDB client is tested with; later the nodes' switches.
+    "openvswitch-switch",
+    // OVN's northbound database: its schema now, and later what reads it.
+    "ovn-central",
     // UEFI, Secure Boot and TPMs of guests.
     "ovmf",
     "swtpm",
