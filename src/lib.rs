@@ -4,5 +4,6 @@ pub mod api;
 pub mod cli;
 pub mod cluster;
 pub mod compute;
+pub mod network;
 pub mod node;
 pub mod ovsdb;

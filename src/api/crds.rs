@@ -5,8 +5,9 @@ use kube::CustomResourceExt;
 use serde_json::{Value, json};
 
 use super::{
-    flavor::Flavor, guest::Guest, hypervisor::Hypervisor, image::Image, key_pair::KeyPair,
-    server::Server, server_action::ServerAction,
+    flavor::Flavor, floating_ip::FloatingIP, guest::Guest, hypervisor::Hypervisor, image::Image,
+    key_pair::KeyPair, load_balancer::LoadBalancer, network::Network, port::Port, router::Router,
+    security_group::SecurityGroup, server::Server, server_action::ServerAction, subnet::Subnet,
 };
 
 /// The definitions of every kind, in the order in which a reader meets them.
@@ -20,6 +21,13 @@ pub fn all() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
         KeyPair::crd(),
         Server::crd(),
         ServerAction::crd(),
+        Network::crd(),
+        Subnet::crd(),
+        Port::crd(),
+        Router::crd(),
+        SecurityGroup::crd(),
+        FloatingIP::crd(),
+        LoadBalancer::crd(),
         Hypervisor::crd(),
         Guest::crd(),
     ]

@@ -2,12 +2,15 @@
 //!
 //! A guest is complete: the agent needs nothing else than it and the seed Secret beside it.
 
+use std::net::IpAddr;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    address::Mac,
     flavor::{Firmware, Machine},
     image::DiskFormat,
     server::{PowerState, RestartPolicy},
@@ -92,6 +95,11 @@ pub struct GuestSpec {
     pub tpm: bool,
     /// The root disk.
     pub root_disk: RootDisk,
+    /// The NICs, in the order in which the guest finds them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub nics: Vec<Nic>,
     /// The Secret beside this guest that holds the NoCloud seed.
     #[schemars(length(max = 253))]
     pub seed_secret: String,
@@ -120,6 +128,33 @@ pub struct ServerIdentity {
         regex(pattern = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
     )]
     pub uid: String,
+}
+
+/// A NIC: one port of one network.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Nic {
+    /// The UID of the Port; also the name of the logical switch port that the node's switch binds.
+    #[schemars(
+        length(max = 36),
+        regex(pattern = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+    )]
+    pub port: String,
+    /// The Port's name, for messages.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// The UID of the Network.
+    #[schemars(length(max = 36))]
+    pub network: String,
+    /// The MAC address.
+    #[schemars(with = "String", length(max = 17))]
+    pub mac: Mac,
+    /// The largest packet, in bytes.
+    pub mtu: u16,
+    /// The addresses, at most 8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>", length(max = 8))]
+    pub addresses: Vec<IpAddr>,
 }
 
 /// A root disk: a thin overlay over an image.

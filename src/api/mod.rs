@@ -4,14 +4,22 @@
 //! something well-formed. This module is data only: it must never read a clock, talk to the API server or
 //! decide anything.
 
+pub mod address;
 pub mod condition;
 pub mod flavor;
+pub mod floating_ip;
 pub mod guest;
 pub mod hypervisor;
 pub mod image;
 pub mod key_pair;
+pub mod load_balancer;
+pub mod network;
+pub mod port;
+pub mod router;
+pub mod security_group;
 pub mod server;
 pub mod server_action;
+pub mod subnet;
 pub mod value;
 
 mod crds;

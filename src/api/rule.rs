@@ -37,3 +37,29 @@ pub(super) fn duration(field: &str, most: &str, examples: &str) -> Rule {
         "{field} must be a duration between 0s and {most}, such as {examples}"
     ))
 }
+
+/// An IP address; `what` says whose.
+pub(super) fn ip(what: &str) -> Rule {
+    Rule::new("isIP(self)").message(&*format!(
+        "{what} must be an IP address, such as 10.0.0.5 or 2001:db8::5"
+    ))
+}
+
+/// An IP prefix without host bits; `what` says whose.
+pub(super) fn cidr(what: &str) -> Rule {
+    Rule::new("isCIDR(self) && cidr(self).masked() == cidr(self)").message(&*format!(
+        "{what} must be a prefix without bits behind it, such as 10.0.0.0/24 or 2001:db8::/64"
+    ))
+}
+
+/// The Ethernet address of an interface; `what` says whose.
+pub(super) fn mac(what: &str) -> Rule {
+    Rule::new("self.matches(r'^[0-9a-fA-F][02468aceACE](:[0-9a-fA-F]{2}){5}$') && self != '00:00:00:00:00:00'")
+        .message(&*format!("{what} must be the MAC address of an interface: six pairs of hexadecimal digits with colons, the first one even, such as 02:00:5e:10:00:01"))
+}
+
+/// A reference: `name`, or `project/name`; `what` says of what.
+pub(super) fn reference(what: &str) -> Rule {
+    Rule::new("self.matches(r'^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/)?[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$')")
+        .message(&*format!("{what}, or project/name for one that is shared: lower-case letters, digits, hyphens and dots"))
+}

@@ -1,6 +1,6 @@
 //! `Server`: a virtual machine as its owner wishes it, and as it is.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema, core::Duration};
@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    address::Mac,
     rule,
     value::{Reference, Size, wordless},
 };
@@ -48,6 +49,12 @@ pub const DEFAULT_GRACE: std::time::Duration = std::time::Duration::from_mins(1)
         json_path = ".metadata.creationTimestamp"
     ),
     printcolumn(
+        name = "Addresses",
+        type_ = "string",
+        json_path = ".status.addresses[*].ip",
+        priority = 1
+    ),
+    printcolumn(
         name = "Power",
         type_ = "string",
         json_path = ".status.powerState",
@@ -86,11 +93,11 @@ pub struct ServerSpec {
     #[schemars(with = "String", length(max = 317))]
     #[x_kube(validation = Rule::new("self.matches(r'^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/)?[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$')").message("image must be the name of an Image, or project/name for a public one: lower-case letters, digits, hyphens and dots"))]
     pub image: Reference,
-    /// The NICs of the guest, in their order. Networks come with a later version: leave it empty for now.
+    /// The NICs of the guest, in their order. Can be changed: NICs are plugged in and out while the guest runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
-    #[x_kube(validation = Rule::new("size(self) == 0").message("this version of Kilonova has no networks yet: leave spec.networks empty"))]
+    #[x_kube(validation = Rule::new("self.all(one, !has(one.port) || self.filter(other, has(other.port) && other.port == one.port).size() == 1)").message("two of networks name the same port"))]
     pub networks: Vec<ServerNetwork>,
     /// The KeyPairs that may log in, by name, at most 16. Read by the guest at its first boot. Cannot be changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -122,12 +129,41 @@ pub struct ServerSpec {
     pub placement: Option<Placement>,
 }
 
-/// One NIC of a server.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+/// One NIC of a server: exactly one of `network`, for which a Port is made, and `port`, one that is there.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
+#[x_kube(validation = Rule::new("has(self.network) != has(self.port)").message("a NIC needs exactly one of network and port"))]
+#[x_kube(validation = Rule::new("!has(self.port) || !has(self.name) && !has(self.addresses) && !has(self.securityGroups)").message("name, addresses and securityGroups are for a NIC with network: a port has its own"))]
 #[serde(rename_all = "camelCase")]
 pub struct ServerNetwork {
-    /// The Network to make a Port on: `name`, or `project/name` for a shared one.
-    pub network: Reference,
+    /// The Network to make a Port on: `name`, or `project/name` for one that is shared with this project. The Port is
+    /// called `server-name`, with the network's name at its end, and goes with its server or its NIC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 317))]
+    #[x_kube(validation = rule::reference("network must be the name of a Network"))]
+    pub network: Option<Reference>,
+    /// A Port of this project. It stays when the server or the NIC goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = rule::name("port must be the name of a Port of this project"))]
+    pub port: Option<String>,
+    /// What stands for the network's name in the name of the Port that is made: for two NICs on one network. Default: the
+    /// network's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    #[x_kube(validation = rule::name("name must be fit for the name of a Port"))]
+    pub name: Option<String>,
+    /// The addresses that the Port shall have, at most 8. Default: free ones. Looked at when the Port is made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>", length(max = 8), inner(length(max = 39)))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    #[x_kube(validation = Rule::new("self.all(address, isIP(address))").message("addresses must be IP addresses of the network's subnets"))]
+    pub addresses: Vec<IpAddr>,
+    /// The SecurityGroups of this project that the Port has, at most 16. Default: `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16), inner(length(max = 253)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    #[x_kube(validation = Rule::new("self.all(name, name.matches(r'^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$'))").message("securityGroups must be names of SecurityGroups of this project"))]
+    pub security_groups: Option<Vec<String>>,
 }
 
 /// What cloud-init does at the first boot: exactly one of the fields.
@@ -243,6 +279,9 @@ pub struct ServerStatus {
     /// How often the guest was started again after it had ended by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restarts: Option<i64>,
+    /// Its NICs' addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<ServerAddress>,
     /// What went wrong last, if something did that needs somebody to act.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
@@ -254,6 +293,22 @@ pub struct ServerStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+/// An address of a server.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerAddress {
+    /// The Network, as `project/name`.
+    pub network: String,
+    /// The Port.
+    pub port: String,
+    /// The NIC's MAC address.
+    #[schemars(with = "String")]
+    pub mac: Mac,
+    /// The address.
+    #[schemars(with = "String")]
+    pub ip: IpAddr,
 }
 
 /// What a server takes of its hypervisor, or what a hypervisor has.

@@ -118,6 +118,7 @@ pub fn guest() -> Guest {
             size: Size::gib(1),
             image: content(),
         },
+        nics: Vec::new(),
         seed_secret: UID.to_owned(),
         action: None,
         retired: false,

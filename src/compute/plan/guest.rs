@@ -48,6 +48,7 @@ pub fn compile(server: &Server, resolved: &Resolved, binding: &Binding) -> Guest
             size: resolved.resources.disk,
             image: resolved.image.clone(),
         },
+        nics: Vec::new(),
         seed_secret: uid.clone(),
         action: None,
         retired: false,

@@ -43,6 +43,7 @@ pub fn report(
         allocated: binding.map(|binding| binding.resources),
         started_at: told.and_then(|status| status.started_at.clone()),
         restarts: told.and_then(|status| status.restarts),
+        addresses: Vec::new(),
         fault,
         observed_generation: server.metadata.generation,
         conditions: condition::merge(&before.conditions, facts, server.metadata.generation, now),

@@ -74,6 +74,7 @@ pub fn guest() -> Guest {
                 format: DiskFormat::Qcow2,
             },
         },
+        nics: Vec::new(),
         seed_secret: UID.to_owned(),
         action: None,
         retired: false,

@@ -158,6 +158,7 @@ fn guest() -> GuestSpec {
                 format: DiskFormat::Qcow2,
             },
         },
+        nics: Vec::new(),
         seed_secret: UID.to_owned(),
         action: None,
         retired: false,

@@ -42,6 +42,7 @@ fn guest() -> GuestSpec {
                 format: DiskFormat::Qcow2,
             },
         },
+        nics: Vec::new(),
         seed_secret: "seed".into(),
         action: None,
         retired: false,

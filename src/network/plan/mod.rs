@@ -1,0 +1,3 @@
+//! What the room decides, purely: no client, no clock, no randomness.
+
+pub mod topology;
