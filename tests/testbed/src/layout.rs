@@ -91,6 +91,11 @@ impl Layout {
         self.root.join("etcd")
     }
 
+    /// OVN's databases, and the sockets of their servers.
+    pub fn ovn(&self) -> PathBuf {
+        self.root.join("ovn")
+    }
+
     /// What the API server wrote down about requests.
     pub fn audit_log(&self) -> PathBuf {
         self.logs().join("audit.log")

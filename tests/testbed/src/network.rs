@@ -1,4 +1,4 @@
-//! The bridge that a testbed's nodes hang on. Nothing is routed from it anywhere: traffic stays on this machine.
+//! The bridges that a testbed's nodes hang on. Nothing is routed from them anywhere: traffic stays on this machine.
 
 use std::path::Path;
 
@@ -7,10 +7,23 @@ use anyhow::{Context, Result};
 use crate::command::run_line;
 use crate::slot::Slot;
 
-/// Makes the bridge and gives this machine its address on it.
+/// Makes the bridge of the nodes, on which this machine has an address, and that of their switches, on which it has none.
 pub async fn ensure(slot: Slot) -> Result<()> {
     let bridge = slot.bridge();
-    if !link_exists(&bridge) {
+    ensure_bridge(&bridge).await?;
+    let address = format!("{}/{}", slot.host_address(), Slot::PREFIX_LENGTH);
+    run_line(&format!("ip address replace {address} dev {bridge}")).await?;
+    ensure_bridge(&slot.underlay_bridge()).await
+}
+
+/// Removes what [`ensure`] makes.
+pub(crate) async fn remove(slot: Slot) -> Result<()> {
+    remove_link(&slot.bridge()).await?;
+    remove_link(&slot.underlay_bridge()).await
+}
+
+async fn ensure_bridge(bridge: &str) -> Result<()> {
+    if !link_exists(bridge) {
         run_line(&format!("ip link add {bridge} type bridge"))
             .await
             .context("failed to make the testbed's bridge (is this program run as root?)")?;
@@ -20,8 +33,6 @@ pub async fn ensure(slot: Slot) -> Result<()> {
         format!("/proc/sys/net/ipv6/conf/{bridge}/disable_ipv6"),
         "1",
     );
-    let address = format!("{}/{}", slot.host_address(), Slot::PREFIX_LENGTH);
-    run_line(&format!("ip address replace {address} dev {bridge}")).await?;
     run_line(&format!("ip link set {bridge} up")).await?;
     Ok(())
 }

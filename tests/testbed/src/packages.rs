@@ -25,10 +25,12 @@ const PACKAGES: &[&str] = &[
     "libvirt-daemon-driver-qemu",
     "qemu-system-x86",
     "qemu-utils",
-    // ovsdb-server and ovsdb-tool, which the OVSDB client is tested with; later the nodes' switches.
+    // Each node's switch, and all of OVN's databases.
     "openvswitch-switch",
-    // OVN's northbound database: its schema now, and later what reads it.
+    // Those databases' schemas, and what translates one into the other.
     "ovn-central",
+    // What makes a node's switch do as the databases say.
+    "ovn-host",
     // UEFI, Secure Boot and TPMs of guests.
     "ovmf",
     "swtpm",
@@ -47,6 +49,7 @@ const PACKAGES: &[&str] = &[
     "busybox-static",
     // For people (and tests) on a node.
     "curl",
+    "tcpdump",
     "ca-certificates",
 ];
 

@@ -11,6 +11,9 @@ const SLOT_MAX: u8 = 250;
 /// Nodes count from 1 and their addresses from .11, which leaves room below for what tests serve themselves.
 pub const NODES_MAX: u8 = 200;
 const FIRST_NODE_ADDRESS: u8 = 10;
+/// What the nodes' switches send each other goes over a network of its own, whose addresses start with these bits and the
+/// slot. This machine has no address and no route there.
+const UNDERLAY: [u8; 2] = [172, 30];
 /// Where pods have their addresses: 100.64.0.0/10, which RFC 6598 keeps for inside of somebody's network. Each slot has
 /// 2^14 of them, each of its nodes 2^6.
 const PODS: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 0);
@@ -37,6 +40,16 @@ impl Slot {
         format!("kn{}n{node}", self.0)
     }
 
+    /// The bridge between the nodes' switches: their underlay.
+    pub fn underlay_bridge(self) -> String {
+        format!("kn{}ul", self.0)
+    }
+
+    /// This machine's end of a node's cable to the underlay.
+    pub fn underlay_cable(self, node: u8) -> String {
+        format!("kn{}u{node}", self.0)
+    }
+
     /// This machine as the nodes see it.
     pub fn host_address(self) -> Ipv4Addr {
         self.address(1)
@@ -50,6 +63,17 @@ impl Slot {
     /// The hardware address of a node: the same after each boot, as a host's, so that others find it again at once.
     pub fn node_hardware_address(self, node: u8) -> String {
         format!("02:6b:6e:00:{:02x}:{node:02x}", self.0) // 02: administered locally
+    }
+
+    /// A node's switch on the underlay.
+    pub fn underlay_address(self, node: u8) -> Ipv4Addr {
+        let [first, second] = UNDERLAY;
+        Ipv4Addr::new(first, second, self.0, FIRST_NODE_ADDRESS + node)
+    }
+
+    /// The hardware address of [`Self::underlay_address`]: the same after each boot, too.
+    pub fn underlay_hardware_address(self, node: u8) -> String {
+        format!("02:6b:6e:01:{:02x}:{node:02x}", self.0)
     }
 
     /// Where parts listen that only this machine may reach: all of 127.0.0.0/8 is its own.
@@ -127,11 +151,15 @@ mod tests {
 
     #[test]
     fn link_names_fit() {
-        let longest = Slot(SLOT_MAX).cable(NODES_MAX);
-        assert!(
-            longest.len() <= 15 && Slot(SLOT_MAX).bridge().len() <= 15,
-            "{longest}"
-        );
+        let last = Slot(SLOT_MAX);
+        for name in [
+            last.cable(NODES_MAX),
+            last.underlay_cable(NODES_MAX),
+            last.bridge(),
+            last.underlay_bridge(),
+        ] {
+            assert!(name.len() <= 15, "{name}");
+        }
     }
 
     fn network(address: [u8; 4], prefix_length: u32) -> Network {

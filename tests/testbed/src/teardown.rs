@@ -10,7 +10,7 @@ use futures::future::join_all;
 
 use crate::layout::{self, Layout};
 use crate::lock::lock;
-use crate::network::remove_link;
+use crate::network;
 use crate::node::{Node, node_name};
 use crate::part::Part;
 use crate::record::Record;
@@ -52,7 +52,7 @@ pub(crate) async fn remove(layout: &Layout) -> Result<()> {
         Err(error) => note(Err(error)),
     }
     if let Some(Record { slot, .. }) = &record {
-        note(remove_link(&slot.bridge()).await);
+        note(network::remove(*slot).await);
     }
     if failures.is_empty() {
         return std::fs::remove_dir_all(layout.root())

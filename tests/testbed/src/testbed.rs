@@ -1,8 +1,8 @@
 //! A testbed from its beginning to its end: the only module that knows in which order things come.
 //!
 //! ```text
-//!   packages, programs ► bridge ► control plane ► image server ┬► nodes with kubelets ► Kilonova by its chart
-//!                                                              └► CRDs ► operator ► nodes ► agents
+//!   packages, programs ► bridges ► control plane, OVN, outside ► image server ┬► nodes with kubelets ► Kilonova by its chart
+//!                                                                             └► CRDs ► operator ► nodes ► agents
 //! ```
 //!
 //! The upper road is what users go. The lower one, without pods, is up in seconds, and each program in it can be
@@ -25,6 +25,8 @@ use crate::kilonova::release::{Helm, Release};
 use crate::layout::Layout;
 use crate::lock::{Lock, lock};
 use crate::node::Node;
+use crate::outside::Outside;
+use crate::ovn::Ovn;
 use crate::part::Part;
 use crate::programs::{Binaries, Needed};
 use crate::progress::Progress;
@@ -178,7 +180,12 @@ impl Builder {
         kubectl.clone_into(&mut record.kubectl);
         record.write(layout)?;
         network::ensure(slot).await?;
-        control_plane::ensure(layout, slot, binaries, self.pods, &self.progress).await?;
+        let (ovn, outside) = (Ovn::new(layout, slot), Outside::new(layout));
+        tokio::try_join!(
+            control_plane::ensure(layout, slot, binaries, self.pods, &self.progress),
+            ovn.ensure(&self.progress),
+            outside.ensure(),
+        )?;
         let cluster = Cluster::connect(layout, slot, kubectl).await?;
         image_server::ensure(layout, slot).await?;
         let stack = Stack {
@@ -192,6 +199,11 @@ impl Builder {
         } else {
             stack.run_processes().await?;
         }
+        try_join_all((1..=record.nodes).map(async |number| {
+            let node = Node::new(layout, slot, number);
+            ovn.wait_chassis(node.name()).await
+        }))
+        .await?;
         Ok(slot)
     }
 }
@@ -418,11 +430,22 @@ impl Testbed {
             .collect())
     }
 
+    /// What lies beyond the cloud.
+    pub fn outside(&self) -> Outside {
+        Outside::new(&self.layout)
+    }
+
+    /// OVN's databases.
+    pub fn ovn(&self) -> Ovn {
+        Ovn::new(&self.layout, self.slot)
+    }
+
     /// Gives a node that was powered off its power back: it boots, and what an administrator had set up to start with
     /// it starts.
     pub async fn boot(&self, name: &str) -> Result<()> {
         let record = Record::read(&self.layout)?.context("the testbed is gone")?;
         let (node, cluster) = (self.node(name)?, self.cluster().await?);
+        self.outside().ensure().await?; // the node is plugged in there, too
         if !record.pods {
             return node_with_process(&node, &record, &cluster).await;
         }

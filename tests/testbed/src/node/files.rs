@@ -21,6 +21,7 @@ const FOLDERS: &[(&str, Owner)] = &[
     ("var/lib/libvirt/qemu", Owner::AsOnMachine),
     ("var/lib/swtpm-localca", Owner::AsOnMachine),
     ("var/lib/kilonova", Owner::Root),
+    ("var/lib/openvswitch", Owner::Root),
     ("var/lib/cni", Owner::Root),
     ("var/lib/containerd", Owner::Root),
     ("var/lib/kubelet", Owner::Root),

@@ -28,7 +28,10 @@ else
 fi
 
 mount -t tmpfs -o mode=0755 run /run
-mkdir -p /run/lock /run/devstack
+mkdir -p /run/lock /run/devstack /run/openvswitch /run/ovn
+
+# What is plugged into the node's switch is no link of the node's own, and gets no address that guests could talk to.
+echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6
 
 # What a kubelet would set for the whole machine is read-only in a node, and has the value that it wants.
 while read -r sysctl value; do

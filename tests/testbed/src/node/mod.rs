@@ -1,18 +1,21 @@
 //! Nodes: namespaces of this machine (network, mount, host name, processes, IPC, control groups) that look like hosts,
-//! each with its own libvirtd.
+//! each with its own libvirtd and its own switch.
 //!
 //! ```text
 //!   this machine ── bridge ── cable ══ eth0 ┐ node n1: tini (PID 1)
 //!                                           ├ virtlogd, virtlockd, libvirtd ── guests
+//!                                           ├ ovsdb-server, ovs-vswitchd, ovn-controller
 //!                                           └ agent; or containerd, kubelet, kube-proxy ── pods
 //! ```
 //!
 //! A node's first process holds everything: when it dies, the kernel ends all that runs in the node, and removes its
 //! mounts and its links. Nothing of a node is mounted in the machine's own namespace.
 
+mod cables;
 mod files;
 mod group;
 mod pods;
+mod switch;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -20,9 +23,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::command::run_line;
 use crate::layout::Layout;
-use crate::network::{link_exists, remove_link};
 use crate::part::{Part, Place, Spec, in_namespaces, run_in};
 use crate::process::children;
 use crate::record::write_file;
@@ -42,13 +43,14 @@ const IDENTITY: [&str; 4] = [
     "etc/machine-id",
 ];
 /// Folders that stay when a node is down, so that its logs and disks can be read then, too.
-const LASTING: [&str; 6] = [
+const LASTING: [&str; 7] = [
     "etc/libvirt",
     "var/log",
     "var/cache/libvirt",
     "var/lib/libvirt",
     "var/lib/swtpm-localca",
     "var/lib/kilonova",
+    "var/lib/openvswitch",
 ];
 
 /// The name of the node of this number, counted from 1.
@@ -156,6 +158,10 @@ impl Node {
         self.plug_in()
             .await
             .with_context(|| format!("failed to plug in node {}", self.name))?;
+        tokio::try_join!(self.ensure_libvirt(), self.ensure_switch()).map(drop)
+    }
+
+    async fn ensure_libvirt(&self) -> Result<()> {
         for daemon in DAEMONS {
             let part = self.part(daemon);
             let spec = Spec::host(part.name(), [format!("/usr/sbin/{daemon}")])
@@ -176,8 +182,7 @@ impl Node {
     /// Takes the node's power away: every process of it, guests included, is gone at once.
     pub async fn power_off(&self) -> Result<()> {
         self.part("init").kill9().await?;
-        // The kernel removes the cable some time after; a new one needs its name.
-        remove_link(&self.slot.cable(self.number)).await?;
+        self.unplug().await?;
         group::remove(&self.layout, &self.name).await
     }
 
@@ -218,34 +223,5 @@ impl Node {
         })
         .await?;
         group::settle(&self.layout, &self.name).await
-    }
-
-    /// Connects the node to the bridge. It gets no default route: nothing it sends leaves this machine.
-    async fn plug_in(&self) -> Result<()> {
-        let init = self.init()?;
-        let cable = self.slot.cable(self.number);
-        let has_eth0 = self.exec(["ip", "link", "show", "eth0"]).await.is_ok();
-        if !(has_eth0 && link_exists(&cable)) {
-            remove_link(&cable).await?;
-            let hardware = self.slot.node_hardware_address(self.number);
-            run_line(&format!(
-                "ip link add {cable} type veth peer name eth0 address {hardware} netns {init}"
-            ))
-            .await?;
-        }
-        run_line(&format!(
-            "ip link set {cable} master {} up",
-            self.slot.bridge()
-        ))
-        .await?;
-        let address = format!("{}/{}", self.address(), Slot::PREFIX_LENGTH);
-        for line in [
-            "ip link set lo up",
-            &format!("ip address replace {address} dev eth0"),
-            "ip link set eth0 up",
-        ] {
-            self.exec(line.split_whitespace()).await?;
-        }
-        Ok(())
     }
 }

@@ -1,0 +1,205 @@
+//! OVN's central side: the northbound database, which says what networks there shall be, the southbound database, which
+//! says what each node has to do for that, and ovn-northd, which makes the one from the other.
+//!
+//! On this machine itself, as the rest of the control plane, and reachable from the nodes at the bridge's address. Both
+//! databases are clusters, though of one server each, so that their clients see what they will see of more.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::command::{command, run};
+use crate::layout::Layout;
+use crate::part::{Part, Spec};
+use crate::progress::Progress;
+use crate::slot::Slot;
+
+const READY_DEADLINE: Duration = Duration::from_mins(1);
+const NORTHD: &str = "ovn-northd";
+
+/// One of the two databases.
+#[derive(Clone, Copy, Debug)]
+struct Database {
+    /// Its part, and its files.
+    part: &'static str,
+    /// The program that reads and writes it by hand.
+    control: &'static str,
+    schema: &'static str,
+    /// Where nodes and operators reach it.
+    port: u16,
+    /// Where its servers reach each other, on loopback.
+    peer_port: u16,
+}
+
+const NORTHBOUND: Database = Database {
+    part: "ovn-nb",
+    control: "ovn-nbctl",
+    schema: "/usr/share/ovn/ovn-nb.ovsschema",
+    port: 6641,
+    peer_port: 6643,
+};
+
+const SOUTHBOUND: Database = Database {
+    part: "ovn-sb",
+    control: "ovn-sbctl",
+    schema: "/usr/share/ovn/ovn-sb.ovsschema",
+    port: 6642,
+    peer_port: 6644,
+};
+
+/// The handle on a testbed's OVN.
+#[derive(Clone, Debug)]
+pub struct Ovn {
+    layout: Layout,
+    slot: Slot,
+}
+
+impl Ovn {
+    pub(crate) fn new(layout: &Layout, slot: Slot) -> Self {
+        let layout = layout.clone();
+        Self { layout, slot }
+    }
+
+    /// Where the northbound database is, for programs on this machine, on nodes and in pods.
+    pub fn northbound_endpoint(&self) -> String {
+        self.endpoint(NORTHBOUND)
+    }
+
+    /// Where the southbound database is, for the same.
+    pub fn southbound_endpoint(&self) -> String {
+        self.endpoint(SOUTHBOUND)
+    }
+
+    /// The same by its socket, for programs on this machine.
+    pub fn northbound_socket(&self) -> String {
+        format!("unix:{}", self.socket(NORTHBOUND).display())
+    }
+
+    /// The same by its socket, for programs on this machine.
+    pub fn southbound_socket(&self) -> String {
+        format!("unix:{}", self.socket(SOUTHBOUND).display())
+    }
+
+    /// Runs `ovn-nbctl` and returns what it printed.
+    pub async fn nbctl<S: AsRef<str>>(&self, words: impl IntoIterator<Item = S>) -> Result<String> {
+        self.control(NORTHBOUND, words).await
+    }
+
+    /// Runs `ovn-sbctl` and returns what it printed.
+    pub async fn sbctl<S: AsRef<str>>(&self, words: impl IntoIterator<Item = S>) -> Result<String> {
+        self.control(SOUTHBOUND, words).await
+    }
+
+    /// Waits until a node's ovn-controller has told OVN about its node.
+    pub async fn wait_chassis(&self, node: &str) -> Result<()> {
+        self.sbctl(["wait-until", "Chassis", node])
+            .await
+            .map(drop)
+            .with_context(|| format!("ovn-controller of node {node} does not register it"))
+    }
+
+    /// Makes it run and answer.
+    pub(crate) async fn ensure(&self, progress: &Progress) -> Result<()> {
+        let step = progress.step("OVN");
+        let folder = self.layout.ovn();
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("failed to make {}", folder.display()))?;
+        tokio::try_join!(
+            self.ensure_database(NORTHBOUND),
+            self.ensure_database(SOUTHBOUND)
+        )?;
+        self.ensure_northd().await?;
+        step.done();
+        Ok(())
+    }
+
+    async fn ensure_database(&self, database: Database) -> Result<()> {
+        let file = self.file(database, "db");
+        if !file.exists() {
+            let peer = format!("tcp:{}:{}", self.slot.loopback(), database.peer_port);
+            let file = show(&file);
+            let create = [
+                "ovsdb-tool",
+                "create-cluster",
+                &file,
+                database.schema,
+                &peer,
+            ];
+            run(&mut command(create)).await?;
+        }
+        let part = Part::new(&self.layout, database.part);
+        let remote = format!("ptcp:{}:{}", database.port, self.slot.host_address());
+        let spec = Spec::host(
+            database.part,
+            [
+                "/usr/sbin/ovsdb-server".to_owned(),
+                format!("--remote=punix:{}", show(&self.socket(database))),
+                format!("--remote={remote}"),
+                self.unixctl(database.part),
+                "-vsyslog:off".to_owned(),
+                "-vconsole:info".to_owned(),
+                show(&file),
+            ],
+        );
+        part.ensure(spec).await?;
+        part.wait_ready(READY_DEADLINE, async || {
+            self.control(database, ["init"]).await.map(drop)
+        })
+        .await
+    }
+
+    async fn ensure_northd(&self) -> Result<()> {
+        let spec = Spec::host(
+            NORTHD,
+            [
+                "/usr/bin/ovn-northd".to_owned(),
+                format!("--ovnnb-db={}", self.northbound_socket()),
+                format!("--ovnsb-db={}", self.southbound_socket()),
+                self.unixctl(NORTHD),
+                "-vsyslog:off".to_owned(),
+                "-vconsole:info".to_owned(),
+            ],
+        );
+        let part = Part::new(&self.layout, NORTHD);
+        part.ensure(spec).await?;
+        part.wait_ready(READY_DEADLINE, async || {
+            // Returns when northd has seen everything.
+            self.nbctl(["--wait=sb", "sync"]).await.map(drop)
+        })
+        .await
+    }
+
+    async fn control<S: AsRef<str>>(
+        &self,
+        database: Database,
+        words: impl IntoIterator<Item = S>,
+    ) -> Result<String> {
+        let socket = format!("--db=unix:{}", show(&self.socket(database)));
+        let mut control = command([database.control, &socket, "--timeout=60"]);
+        control.args(words.into_iter().map(|word| word.as_ref().to_owned()));
+        run(&mut control).await
+    }
+
+    fn endpoint(&self, database: Database) -> String {
+        format!("tcp:{}:{}", self.slot.host_address(), database.port)
+    }
+
+    fn socket(&self, database: Database) -> PathBuf {
+        self.file(database, "sock")
+    }
+
+    fn unixctl(&self, part: &str) -> String {
+        let socket = self.layout.ovn().join(format!("{part}.ctl"));
+        format!("--unixctl={}", socket.display())
+    }
+
+    fn file(&self, database: Database, extension: &str) -> PathBuf {
+        let name = format!("{}.{extension}", database.part);
+        self.layout.ovn().join(name)
+    }
+}
+
+fn show(path: &Path) -> String {
+    path.display().to_string()
+}
