@@ -1,24 +1,24 @@
 //! The outside: a network namespace that plays what lies beyond the cloud, for tests of what comes in and goes out.
 //!
 //! ```text
-//!   outside: bridge (192.0.2.1/24, 2001:db8:ffff::1/64) ┬ cable ══ eth2 ─ br-ex │ node n1
-//!                                                       └ cable ══ eth2 ─ br-ex │ node n2
+//!   outside: eth0 (192.0.2.1/24, 2001:db8:ffff::1/64) ══ bridge ┬ cable ══ eth2 ─ br-ex │ node n1
+//!                                                               └ cable ══ eth2 ─ br-ex │ node n2
 //! ```
 //!
-//! Nodes have no address there: only their switches reach it, as the physical network [`NETWORK`]. It is as far away as
-//! traffic gets; nothing leads from it to this machine. All testbeds have the same addresses, each in a namespace of its
-//! own. What runs in it ends with it.
+//! Nodes and this machine have no address there: only the nodes' switches reach it, as the physical network [`NETWORK`].
+//! It is as far away as traffic gets. All testbeds have the same addresses, each in a namespace of its own. What runs in
+//! it ends with it.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use crate::layout::Layout;
+use crate::network;
 use crate::part::{Part, Spec, in_namespaces, run_in};
 use crate::process::children;
-use crate::record::write_file;
+use crate::slot::Slot;
 
 /// What the nodes' switches call it (`ovn-bridge-mappings`), and the `network_name` of `localnet` ports.
 pub const NETWORK: &str = "public";
@@ -31,23 +31,26 @@ pub const PREFIX_LENGTH: u8 = 24;
 /// How many bits of [`ADDRESS_V6`] are common to the network.
 pub const PREFIX_LENGTH_V6: u8 = 64;
 
-/// The bridge in the namespace, which has its addresses.
-const BRIDGE: &str = "outside";
+/// The namespace's end of its cable.
+const LINK: &str = "eth0";
 const PART: &str = "outside";
-const INIT: &str = include_str!("outside.sh");
+/// Should `unshare` die, all of it dies: it is the process this testbed knows.
+const UNSHARE: &str = "unshare --net --mount --pid --ipc --fork --kill-child";
+const INIT: &str = "mount -t proc proc /proc && mount -t sysfs sysfs /sys && mount -t tmpfs run /run && \
+                    : >/run/outside && exec tini -- sleep infinity";
 const READY_DEADLINE: Duration = Duration::from_secs(30);
 
 /// The handle on a testbed's outside.
 #[derive(Clone, Debug)]
 pub struct Outside {
     layout: Layout,
+    slot: Slot,
 }
 
 impl Outside {
-    pub(crate) fn new(layout: &Layout) -> Self {
-        Self {
-            layout: layout.clone(),
-        }
+    pub(crate) fn new(layout: &Layout, slot: Slot) -> Self {
+        let layout = layout.clone();
+        Self { layout, slot }
     }
 
     /// Runs a command there and returns its standard output; any other end than success is an error.
@@ -79,53 +82,42 @@ impl Outside {
             })
     }
 
-    /// Makes it. Nodes are plugged in when they boot.
+    /// Makes it, and connects it to its bridge.
     pub(crate) async fn ensure(&self) -> Result<()> {
-        let script = self.layout.root().join("outside.sh");
-        write_file(&script, INIT.as_bytes())?;
-        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
-        let addresses = [
-            format!("{ADDRESS}/{PREFIX_LENGTH}"),
-            format!("{ADDRESS_V6}/{PREFIX_LENGTH_V6}"),
-        ];
-        // Should `unshare` die, all of it dies: it is the process this testbed knows.
-        let flags = "unshare --net --mount --pid --ipc --fork --kill-child";
-        let words = flags.split(' ').map(str::to_owned);
-        let words = words.chain([script.display().to_string(), BRIDGE.to_owned()]);
+        let words = UNSHARE.split(' ').chain(["sh", "-c", INIT]);
         let part = self.part();
-        part.ensure(Spec::host(PART, words.chain(addresses)).configured_by(INIT.as_bytes()))
-            .await?;
+        part.ensure(Spec::host(PART, words)).await?;
         part.wait_ready(READY_DEADLINE, async || {
-            let up = ["ip", "link", "show", BRIDGE, "up"];
-            let shown = self.exec(up).await?;
-            anyhow::ensure!(!shown.trim().is_empty(), "its bridge is not up");
-            Ok(())
+            let made = format!("/proc/{}/root/run/outside", self.init()?);
+            std::fs::metadata(made)
+                .map(drop)
+                .context("its first process is not done with its mounts")
         })
-        .await
+        .await?;
+        self.plug_in()
+            .await
+            .context("failed to plug in the outside")
     }
 
-    pub(crate) async fn has_link(&self, name: &str) -> bool {
-        self.exec(["ip", "link", "show", name]).await.is_ok()
-    }
-
-    /// Removes this end of a cable, if it is there.
-    pub(crate) async fn remove_link(&self, name: &str) -> Result<()> {
-        if self.init().is_err() || !self.has_link(name).await {
-            return Ok(());
-        }
-        let removed = self.exec(["ip", "link", "delete", name]).await;
-        // The other end may have gone with its namespace in the meantime.
-        if self.has_link(name).await {
-            removed?;
+    async fn plug_in(&self) -> Result<()> {
+        let cable = self.slot.outside_cable();
+        let init = self.init()?;
+        network::ensure_cable(&cable, init, LINK, None).await?;
+        network::attach(&cable, &self.slot.outside_bridge()).await?;
+        // Nobody else can have the address, so there is nothing to wait for.
+        let give = format!("ip address replace {ADDRESS}/{PREFIX_LENGTH} dev {LINK}");
+        let give_v6 =
+            format!("ip address replace {ADDRESS_V6}/{PREFIX_LENGTH_V6} dev {LINK} nodad");
+        for line in [
+            "ip link set lo up",
+            &format!("ethtool -K {LINK} tx off"),
+            &give,
+            &give_v6,
+            &format!("ip link set {LINK} up"),
+        ] {
+            self.exec(line.split(' ')).await?;
         }
         Ok(())
-    }
-
-    /// Connects this end of a cable to the network.
-    pub(crate) async fn attach(&self, name: &str) -> Result<()> {
-        self.exec(["ethtool", "-K", name, "tx", "off"]).await?;
-        let attach = ["ip", "link", "set", name, "master", BRIDGE, "up"];
-        self.exec(attach).await.map(drop)
     }
 
     fn part(&self) -> Part {

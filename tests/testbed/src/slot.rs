@@ -46,8 +46,23 @@ impl Slot {
     }
 
     /// This machine's end of a node's cable to the underlay.
-    pub fn underlay_cable(self, node: u8) -> String {
+    pub fn node_underlay_cable(self, node: u8) -> String {
         format!("kn{}u{node}", self.0)
+    }
+
+    /// The bridge between the nodes' switches and the outside.
+    pub fn outside_bridge(self) -> String {
+        format!("kn{}ex", self.0)
+    }
+
+    /// This machine's end of a node's cable to the outside.
+    pub fn node_outside_cable(self, node: u8) -> String {
+        format!("kn{}e{node}", self.0)
+    }
+
+    /// This machine's end of the outside's own cable.
+    pub fn outside_cable(self) -> String {
+        format!("kn{}out", self.0)
     }
 
     /// This machine as the nodes see it.
@@ -154,9 +169,12 @@ mod tests {
         let last = Slot(SLOT_MAX);
         for name in [
             last.cable(NODES_MAX),
-            last.underlay_cable(NODES_MAX),
+            last.node_underlay_cable(NODES_MAX),
+            last.node_outside_cable(NODES_MAX),
+            last.outside_cable(),
             last.bridge(),
             last.underlay_bridge(),
+            last.outside_bridge(),
         ] {
             assert!(name.len() <= 15, "{name}");
         }

@@ -180,7 +180,7 @@ impl Builder {
         kubectl.clone_into(&mut record.kubectl);
         record.write(layout)?;
         network::ensure(slot).await?;
-        let (ovn, outside) = (Ovn::new(layout, slot), Outside::new(layout));
+        let (ovn, outside) = (Ovn::new(layout, slot), Outside::new(layout, slot));
         tokio::try_join!(
             control_plane::ensure(layout, slot, binaries, self.pods, &self.progress),
             ovn.ensure(&self.progress),
@@ -432,7 +432,7 @@ impl Testbed {
 
     /// What lies beyond the cloud.
     pub fn outside(&self) -> Outside {
-        Outside::new(&self.layout)
+        Outside::new(&self.layout, self.slot)
     }
 
     /// OVN's databases.
@@ -445,7 +445,6 @@ impl Testbed {
     pub async fn boot(&self, name: &str) -> Result<()> {
         let record = Record::read(&self.layout)?.context("the testbed is gone")?;
         let (node, cluster) = (self.node(name)?, self.cluster().await?);
-        self.outside().ensure().await?; // the node is plugged in there, too
         if !record.pods {
             return node_with_process(&node, &record, &cluster).await;
         }

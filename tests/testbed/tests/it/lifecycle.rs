@@ -38,8 +38,9 @@ async fn down_leaves_nothing_behind() -> Result<()> {
         assert_eq!(labels["kilonova.dev/hypervisor"], "true");
     }
     let traces = Traces::of(&testbed)?;
-    // Control plane 3, image server 1; on each node unshare, tini, sleep, 3 daemons, a QEMU.
-    assert!(traces.processes() >= 4 + 2 * 7, "{}", traces.processes());
+    // Control plane 3, OVN 3, outside 1, image server 1; on each node unshare, tini, sleep, 3 daemons of libvirt's, a QEMU,
+    // 3 of the switch's.
+    assert!(traces.processes() >= 8 + 2 * 10, "{}", traces.processes());
     let found = traces.left()?;
     for kind in ["process ", "link ", "/ns/mnt", "/cgroup/"] {
         let seen = found.iter().any(|trace| trace.contains(kind));

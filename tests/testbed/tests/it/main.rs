@@ -3,6 +3,7 @@
 mod container;
 mod guardian;
 mod lifecycle;
+mod switch;
 mod traces;
 
 use anyhow::Result;

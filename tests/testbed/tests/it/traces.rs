@@ -37,10 +37,17 @@ impl Traces {
             pids.extend(procs.lines().filter_map(|pid| pid.parse::<i32>().ok()));
         }
         let mut namespaces = BTreeMap::new();
+        let mut inits = vec![testbed.outside().init()?];
         for node in testbed.nodes()? {
+            inits.push(node.init()?);
+        }
+        for init in inits {
             for kind in NAMESPACES {
-                let link = format!("/proc/{}/ns/{kind}", node.init()?);
-                namespaces.insert(std::fs::read_link(&link)?, File::open(&link)?);
+                let link = format!("/proc/{init}/ns/{kind}");
+                let number = std::fs::read_link(&link)?;
+                if number != std::fs::read_link(format!("/proc/self/ns/{kind}"))? {
+                    namespaces.insert(number, File::open(&link)?);
+                }
             }
         }
         let [_, _, slot, _] = testbed.host_address().octets();
@@ -124,13 +131,13 @@ impl Traces {
     }
 }
 
-/// The bridge and the cables of a testbed, by the prefix of their names.
+/// The bridges and the cables of a testbed, by the prefix of their names.
 fn links(prefix: &str) -> Result<BTreeMap<String, u32>> {
     let mut links = BTreeMap::new();
     for link in std::fs::read_dir("/sys/class/net")? {
         let link = link?.file_name().to_string_lossy().into_owned();
         let rest = link.strip_prefix(prefix);
-        if !rest.is_some_and(|rest| rest == "br" || rest.starts_with('n')) {
+        if !rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase())) {
             continue;
         }
         if let Some(index) = link_index(&link) {
