@@ -102,7 +102,8 @@ impl Outside {
     async fn plug_in(&self) -> Result<()> {
         let cable = self.slot.outside_cable();
         let init = self.init()?;
-        network::ensure_cable(&cable, init, LINK, None).await?;
+        let hardware = self.slot.outside_hardware_address();
+        network::ensure_cable(&cable, init, LINK, Some(&hardware)).await?;
         network::attach(&cable, &self.slot.outside_bridge()).await?;
         // Nobody else can have the address, so there is nothing to wait for.
         let give = format!("ip address replace {ADDRESS}/{PREFIX_LENGTH} dev {LINK}");

@@ -91,6 +91,11 @@ impl Slot {
         format!("02:6b:6e:01:{:02x}:{node:02x}", self.0)
     }
 
+    /// The hardware address of the outside: the same each time it is made, so that its neighbours find it again at once.
+    pub fn outside_hardware_address(self) -> String {
+        format!("02:6b:6e:02:{:02x}:01", self.0)
+    }
+
     /// Where parts listen that only this machine may reach: all of 127.0.0.0/8 is its own.
     pub fn loopback(self) -> Ipv4Addr {
         Ipv4Addr::new(127, 31, self.0, 1)
