@@ -1,8 +1,8 @@
 //! Real clusters on one machine, for tests and for trying Kilonova out.
 //!
-//! [`Testbed`] is the way in: a control plane (etcd, kube-apiserver, kube-controller-manager, kube-scheduler), nodes
-//! (namespaces that look like hosts, each with its own libvirtd, and a kubelet if it shall run pods), and Kilonova: by its
-//! chart in pods, or its binary as processes.
+//! [`Testbed`] is the way in: a control plane (etcd, kube-apiserver, kube-controller-manager, kube-scheduler; OVN's
+//! databases), nodes (namespaces that look like hosts, each with its own libvirtd and Open vSwitch, and a kubelet if it
+//! shall run pods), and Kilonova: by its chart in pods, or its binary as processes.
 //!
 //! ```no_run
 //! # async fn test() -> anyhow::Result<()> {

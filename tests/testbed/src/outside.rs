@@ -33,7 +33,8 @@ pub const PREFIX_LENGTH_V6: u8 = 64;
 
 /// The namespace's end of its cable.
 const LINK: &str = "eth0";
-const PART: &str = "outside";
+/// Its part, and what people call it.
+pub const NAME: &str = "outside";
 /// Should `unshare` die, all of it dies: it is the process this testbed knows.
 const UNSHARE: &str = "unshare --net --mount --pid --ipc --fork --kill-child";
 const INIT: &str = "mount -t proc proc /proc && mount -t sysfs sysfs /sys && mount -t tmpfs run /run && \
@@ -86,7 +87,7 @@ impl Outside {
     pub(crate) async fn ensure(&self) -> Result<()> {
         let words = UNSHARE.split(' ').chain(["sh", "-c", INIT]);
         let part = self.part();
-        part.ensure(Spec::host(PART, words)).await?;
+        part.ensure(Spec::host(NAME, words)).await?;
         part.wait_ready(READY_DEADLINE, async || {
             let made = format!("/proc/{}/root/run/outside", self.init()?);
             std::fs::metadata(made)
@@ -121,7 +122,13 @@ impl Outside {
         Ok(())
     }
 
+    /// Makes it anew: whatever ran in it is gone.
+    pub async fn restart(&self) -> Result<()> {
+        self.part().kill9().await?;
+        self.ensure().await
+    }
+
     fn part(&self) -> Part {
-        Part::new(&self.layout, PART)
+        Part::new(&self.layout, NAME)
     }
 }

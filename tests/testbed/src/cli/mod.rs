@@ -14,7 +14,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use testbed::{
-    Pod, Progress, SYSTEM_NAMESPACE, Seen, Testbed, guardian, layout, prepare, teardown, wait_for,
+    Pod, Progress, SYSTEM_NAMESPACE, Seen, Testbed, guardian, layout, outside, prepare, teardown,
+    wait_for,
 };
 
 const REPLACED_DEADLINE: Duration = Duration::from_mins(1);
@@ -56,9 +57,9 @@ enum Command {
         #[arg(long)]
         raw: bool,
     },
-    /// Runs a command in a node and passes its exit code on.
+    /// Runs a command in a node, or outside, and passes its exit code on.
     Exec {
-        /// The node, such as n1.
+        /// The node, such as n1; or `outside`, which plays what lies beyond the cloud.
         node: String,
         /// The command and its arguments.
         #[arg(last = true, required = true)]
@@ -142,11 +143,17 @@ fn kubeconfig(testbed: &Testbed, raw: bool) -> Result<()> {
 
 /// Becomes the command, so that terminal, signals and exit code are the command's own.
 fn exec(testbed: &Testbed, node: &str, words: Vec<String>) -> Result<()> {
-    let error = testbed.node(node)?.command(words)?.as_std_mut().exec();
-    Err(error).context("failed to enter the node")
+    let mut command = match node {
+        outside::NAME => testbed.outside().command(words)?,
+        _ => testbed.node(node)?.command(words)?,
+    };
+    Err(command.as_std_mut().exec()).context("failed to enter the node")
 }
 
 async fn restart(testbed: &Testbed, who: &str) -> Result<()> {
+    if who == outside::NAME {
+        return testbed.outside().restart().await;
+    }
     if let Ok(node) = testbed.node(who) {
         node.power_off().await?;
         return testbed.boot(who).await;

@@ -71,9 +71,11 @@ fn what_next(testbed: &Testbed) -> Result<String> {
          kubectl get servers -A -o wide\n  \
          kubectl get hypervisors\n  \
          kubectl explain server.spec\n  \
+         OVN_NB_DB={} ovn-nbctl show\n  \
          {}\n  {}\n  {}",
         kubeconfig.display(),
         layout::TOOLS,
+        testbed.ovn().northbound_socket(),
         testbed.devstack("exec n1 -- virsh list"),
         testbed.devstack("logs operator -f"),
         testbed.devstack("down"),

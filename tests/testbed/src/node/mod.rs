@@ -8,6 +8,8 @@
 //!                                           └ agent; or containerd, kubelet, kube-proxy ── pods
 //! ```
 //!
+//! The switches have networks of their own: one to each other and one to the outside (see [`cables`]).
+//!
 //! A node's first process holds everything: when it dies, the kernel ends all that runs in the node, and removes its
 //! mounts and its links. Nothing of a node is mounted in the machine's own namespace.
 

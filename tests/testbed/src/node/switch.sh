@@ -8,15 +8,7 @@ vsctl="ovs-vsctl --no-wait --timeout=60"
 
 $vsctl init
 
-# Guests of an earlier boot left their ports. They would be bound again as soon as some other guest's card got the name
-# of the old one.
-if ! [ -e /run/devstack/switch ]; then
-	for port in $($vsctl --bare --columns=name find Port other_config:transient=true); do
-		$vsctl --if-exists del-port "$port"
-	done
-	: >/run/devstack/switch
-fi
-
+# A node shares the machine with others, and needs no threads for each of its processors.
 $vsctl \
 	-- --may-exist add-br br-int \
 	-- set Bridge br-int datapath_type=netdev fail_mode=secure other_config:disable-in-band=true \
@@ -27,6 +19,8 @@ $vsctl \
 	-- set Bridge br-ex datapath_type=netdev fail_mode=standalone \
 	-- --may-exist add-port br-ex eth2 \
 	-- set Open_vSwitch . \
+	other_config:n-handler-threads=1 \
+	other_config:n-revalidator-threads=1 \
 	external_ids:system-id="$name" \
 	external_ids:hostname="$name" \
 	external_ids:ovn-remote="\"$southbound\"" \
