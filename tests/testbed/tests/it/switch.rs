@@ -187,7 +187,8 @@ async fn tunnelled(node: &Node) -> Result<usize> {
     Ok(sent.trim_end_matches(',').parse()?)
 }
 
-/// The kernel of the node gets a copy of all that a workload sends to the switch.
+/// The kernel of the node gets a copy of all that a workload sends to the switch, and must not listen. Leaves the node
+/// without its firewall.
 async fn node_is_out_of_reach(workload: &Workload) -> Result<()> {
     let arping = |address: &str| format!("busybox arping -c 1 -w 1 -I eth0 {address}");
     workload.run(&arping("10.0.0.2")).await?; // that is how an answer looks
@@ -195,7 +196,43 @@ async fn node_is_out_of_reach(workload: &Workload) -> Result<()> {
         let answer = workload.run(&arping(&address.to_string())).await;
         assert!(answer.is_err(), "{address} answers: {answer:?}");
     }
+    let node = workload.node.address();
+    let link = format!("/sys/class/net/{}/address", workload.link());
+    let hardware = workload.node.exec(["cat", &link]).await?;
+    let hardware = hardware.trim();
+    workload
+        .run(&format!("ip route add {node} dev eth0"))
+        .await?;
+    workload
+        .run(&format!("ip neigh add {node} lladdr {hardware} dev eth0"))
+        .await?;
+    assert!(!takes_datagrams(workload).await?);
+    workload.on_node("nft delete table inet devstack").await?;
+    assert!(takes_datagrams(workload).await?, "without its firewall");
     Ok(())
+}
+
+/// Whether the node's kernel looks for somebody who wants what a workload sends it.
+async fn takes_datagrams(workload: &Workload) -> Result<bool> {
+    let unwanted = async || {
+        let counters = workload.node.exec(["cat", "/proc/net/snmp"]).await?;
+        let mut udp = counters
+            .lines()
+            .filter_map(|line| line.strip_prefix("Udp: "));
+        let (names, values) = (
+            udp.next().unwrap_or_default(),
+            udp.next().unwrap_or_default(),
+        );
+        let mut pairs = names.split(' ').zip(values.split(' '));
+        let value = pairs.find_map(|(name, value)| (name == "NoPorts").then_some(value));
+        let value = value.with_context(|| format!("no counter: {counters}"))?;
+        anyhow::Ok(value.parse::<u64>()?)
+    };
+    let before = unwanted().await?;
+    let send = format!("echo > /dev/udp/{}/9", workload.node.address());
+    let enter = ["ip", "netns", "exec", workload.name, "bash", "-c", &send];
+    workload.node.exec(enter).await?;
+    Ok(unwanted().await? > before)
 }
 
 #[tokio::test]
