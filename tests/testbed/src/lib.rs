@@ -33,6 +33,7 @@ pub mod audit;
 mod cluster;
 pub mod container;
 mod control_plane;
+pub mod guest_console;
 mod image_server;
 pub mod images;
 mod kilonova;
@@ -57,6 +58,7 @@ pub mod progress;
 pub mod wait;
 
 pub use cluster::Cluster;
+pub use guest_console::GuestConsole;
 pub use image_server::ServedImage;
 pub use kilonova::SYSTEM_NAMESPACE;
 pub use kilonova::release::{Helm, Release, chart};

@@ -7,6 +7,7 @@
 mod advertisement;
 mod dhcp;
 
+use std::io::{self, Write};
 use std::net::Ipv6Addr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::Command;
@@ -41,7 +42,10 @@ pub fn run(words: Vec<String>) -> Result<()> {
             Err(error) => return Err(error).with_context(|| format!("failed to hear {card}")),
         };
         if let Some(advertisement) = Advertisement::parse(&message[..length]) {
-            known.learn(&card, &script, &advertisement)?;
+            // The next advertisement is another chance; the log is the script's to keep.
+            if let Err(error) = known.learn(&card, &script, &advertisement) {
+                writeln!(io::stderr(), "{card}: {error:#}")?;
+            }
         }
     }
 }

@@ -26,7 +26,7 @@ const HEADER_BYTES: usize = 32;
 
 /// The finished image, built now if need be.
 pub(super) async fn image(recipe: &Recipe, cache: &Path, progress: &Progress) -> Result<Image> {
-    let places = Places::new(recipe, cache);
+    let places = Places::new(recipe, cache)?;
     if let Some(image) = places.finished().await? {
         return Ok(image);
     }
@@ -52,17 +52,18 @@ struct Places {
 }
 
 impl Places {
-    fn new(recipe: &Recipe, cache: &Path) -> Self {
-        let Recipe { name, files: _ } = *recipe;
-        let key = recipe.key();
-        Self {
+    fn new(recipe: &Recipe, cache: &Path) -> Result<Self> {
+        let name = recipe.name;
+        let programs = recipe.programs.iter().map(|program| program.digest());
+        let key = recipe.key(&programs.collect::<Result<Vec<_>>>()?);
+        Ok(Self {
             name,
             image: cache.join(format!("{name}-{key}.qcow2")),
             digest: cache.join(format!("{name}-{key}.sha256")),
             log: cache.join(format!("{name}-build.log")),
             lock: cache.join(format!("{name}-build.lock")),
             scratch_prefix: format!(".{name}-build-"),
-        }
+        })
     }
 
     /// The image, if it is there. The digest is put into place before the image, so the image is the sign.
@@ -98,6 +99,10 @@ async fn build(recipe: &Recipe, cache: &Path, places: &Places, step: &Step) -> R
         fs::write(&path, text)
             .await
             .with_context(|| format!("failed to write {}", path.display()))?;
+    }
+    for program in recipe.programs {
+        step.message(format!("building {} for it", program.name()));
+        program.lay_out(scratch.path()).await?;
     }
     let status = run_script(scratch.path(), &places.log, step).await?;
     if !status.success() {
@@ -197,6 +202,7 @@ mod tests {
 
     const GOOD: Recipe = Recipe {
         name: "good",
+        programs: &[],
         files: &[(
             "build.sh",
             "echo step: x; printf 'QFI\\373%20s\\0\\0\\0\\0\\0\\0\\002\\001' '' >disk.qcow2; echo abc >disk.sha256",
@@ -204,12 +210,14 @@ mod tests {
     };
     const BAD: Recipe = Recipe {
         name: "bad",
+        programs: &[],
         files: &[("build.sh", "echo why it failed; touch disk.qcow2; exit 3")],
     };
 
     /// Its child holds a lock in the cache for as long as it lives.
     const SLOW: Recipe = Recipe {
         name: "slow",
+        programs: &[],
         files: &[(
             "build.sh",
             "flock ../held sh -c 'touch ../started; sleep 600'",
@@ -238,7 +246,7 @@ mod tests {
         assert_eq!(one, two.unwrap());
         assert_eq!(one.virtual_size_bytes, 0x201);
         assert_eq!(one.sha256, "abc");
-        let key = GOOD.key();
+        let key = GOOD.key(&[]);
         let mut expected = ["build.lock", "build.log"]
             .map(|end| format!("good-{end}"))
             .to_vec();

@@ -10,11 +10,16 @@
 //! user-data sha256=HEX                before it runs
 //! user-data exit=N                    after it ran
 //! up hostname=H instance-id=I boot=N  ready; N counts the boots of this disk since its instance-id changed
-//! nic INTERFACE MAC ADDRESS           when its address is there or changes; `none` after 8 s without an answer
+//! nic INTERFACE MAC ADDRESS           when its address is there or changes, by DHCPv4 or DHCPv6; `none` after 8 s
+//!                                     without an answer by DHCPv4
+//! unplugged INTERFACE                 a network card is gone
 //! tick SECONDS                        about each second, by the guest's own clock (a number may be missing)
 //! power-button                        heeded: power goes off now
 //! power-button ignored                as user-data asked for
 //! ```
+//!
+//! Beside these lines, the guest runs what a test asks for: `kilonova-tiny: exec …` is the runner's, whose protocol
+//! [`nettool::protocol`] describes, and [`GuestConsole`](crate::guest_console::GuestConsole) speaks.
 //!
 //! An NMI is reported by the kernel, not by the guest's scripts: `Uhhuh. NMI received ...`.
 
@@ -42,6 +47,8 @@ pub struct Report {
     pub ups: Vec<Up>,
     /// Network cards, each as often as its address changed.
     pub nics: Vec<Nic>,
+    /// Network cards that were there, each as often as it went.
+    pub unplugged: Vec<String>,
     /// Seconds since boot, about one for each second.
     pub ticks_s: Vec<u64>,
     /// The power button.
@@ -75,14 +82,14 @@ pub struct Up {
     pub boot: u64,
 }
 
-/// A network card and its IPv4 address, if it has one.
+/// A network card and an address of it, if it has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nic {
     /// Such as `eth0`.
     pub interface: String,
     /// In lower case.
     pub mac: String,
-    /// From DHCP.
+    /// From `DHCPv4` or `DHCPv6`; what IPv6's own configuration gave is not reported.
     pub address: Option<IpAddr>,
 }
 
@@ -131,6 +138,7 @@ impl Report {
             "user-data" => self.add_user_data(rest)?,
             "up" => self.ups.push(up(rest)?),
             "nic" => self.nics.push(nic(rest)?),
+            "unplugged" => self.unplugged.push(rest.to_owned()),
             "tick" => self.ticks_s.push(rest.parse().ok()?),
             "power-button" => self.power_buttons.push(power_button(rest)?),
             _ => return None,

@@ -96,6 +96,13 @@ fn what_happens_while_it_runs() {
         "kilonova-tiny: nic eth0 52:54:00:12:34:56 none",
         &nics(None),
     );
+    check(
+        "kilonova-tiny: unplugged eth1",
+        &Report {
+            unplugged: texts("eth1"),
+            ..nothing()
+        },
+    );
     check("kilonova-tiny: tick 12", &ticks());
     check("/ # kilonova-tiny: tick 12", &ticks());
     check(

@@ -4,6 +4,7 @@ use super::recipe::{LIBRARY, Recipe};
 
 pub(super) const RECIPE: Recipe = Recipe {
     name: "debian",
+    programs: &[],
     files: &[
         LIBRARY,
         ("build.sh", include_str!("debian/build.sh")),

@@ -17,6 +17,7 @@ mod debian;
 mod tiny;
 
 mod build;
+mod program;
 mod recipe;
 
 /// The Debian packages that building needs on this machine. What goes into the guests is fetched and unpacked, not

@@ -5,6 +5,8 @@
 
 use sha2::{Digest, Sha256};
 
+use super::program::GuestProgram;
+
 /// How much of the digest tells recipes apart in file names; twice as many characters.
 const KEY_BYTES: usize = 6;
 
@@ -14,6 +16,8 @@ const KEY_BYTES: usize = 6;
 pub(super) struct Recipe {
     pub name: &'static str,
     pub files: &'static [File],
+    /// Programs of this workspace that are built for it, and laid out beside the files.
+    pub programs: &'static [GuestProgram],
 }
 
 /// A file's name and text.
@@ -23,19 +27,24 @@ pub(super) type File = (&'static str, &'static str);
 pub(super) const LIBRARY: File = ("lib.sh", include_str!("boot/lib.sh"));
 
 impl Recipe {
-    /// Changes with any of the files.
-    pub fn key(&self) -> String {
+    /// Changes with any of the files, and with what the programs are made from, whose digests are given.
+    pub fn key(&self, programs: &[String]) -> String {
         let mut digest = Sha256::new();
         for (name, text) in self.files {
             // The lengths keep "a" + "bc" apart from "ab" + "c".
             digest.update(format!("{name} {}\n{text}", text.len()));
         }
-        let digest = digest.finalize();
-        digest
-            .iter()
-            .take(KEY_BYTES)
-            .fold(String::new(), |key, byte| key + &format!("{byte:02x}"))
+        for program in programs {
+            digest.update(program);
+        }
+        hexadecimal(&digest.finalize()[..KEY_BYTES])
     }
+}
+
+/// Two digits for each byte.
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    let add = |text: String, byte| text + &format!("{byte:02x}");
+    bytes.iter().fold(String::new(), add)
 }
 
 #[cfg(test)]
@@ -43,7 +52,12 @@ mod tests {
     use super::*;
 
     fn key(files: &'static [File]) -> String {
-        Recipe { name: "x", files }.key()
+        Recipe {
+            name: "x",
+            files,
+            programs: &[],
+        }
+        .key(&[])
     }
 
     #[test]
@@ -63,12 +77,17 @@ mod tests {
             key(&[("a", "1"), ("b", "2")]),
             key(&[("b", "2"), ("a", "1")])
         );
+        let tiny = super::super::tiny::RECIPE;
+        let keys = ["1", "2"].map(|digest| tiny.key(&[digest.to_owned()]));
+        assert_ne!(keys[0], keys[1]);
     }
 
     #[test]
     fn the_real_recipes_hold_what_their_scripts_name() {
         for recipe in [super::super::tiny::RECIPE, super::super::debian::RECIPE] {
-            let names: Vec<&str> = recipe.files.iter().map(|(name, _)| *name).collect();
+            let programs = recipe.programs.iter().map(|program| program.name());
+            let files = recipe.files.iter().map(|(name, _)| *name);
+            let names: Vec<&str> = files.chain(programs).collect();
             assert!(
                 names.contains(&"build.sh") && names.contains(&"lib.sh"),
                 "{names:?}"

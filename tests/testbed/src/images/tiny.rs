@@ -1,9 +1,11 @@
 //! The recipe of the tiny guest: see [`super::tiny`] for what it does, and its scripts for how.
 
+use super::program::GuestProgram;
 use super::recipe::{LIBRARY, Recipe};
 
 pub(super) const RECIPE: Recipe = Recipe {
     name: "tiny",
+    programs: &[GuestProgram::Nettool],
     files: &[
         LIBRARY,
         ("build.sh", include_str!("tiny/build.sh")),

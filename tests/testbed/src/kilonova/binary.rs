@@ -7,11 +7,17 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
+use tokio::process::Command;
 
 use crate::command::{command, tail};
 use crate::progress::Progress;
 
 const QUOTED_LINES: usize = 30;
+/// See the workspace's Cargo.toml.
+const GUEST_PROFILE: &str = "guest";
+const GUEST_TARGET: &str = "x86_64-unknown-linux-gnu";
+/// Nothing is loaded or moved when it starts.
+const GUEST_FLAGS: &str = "-C target-feature=+crt-static -C relocation-model=static";
 
 /// A program of the workspace.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +26,8 @@ pub enum Program {
     Kilonova,
     /// The testbed's own command, for helpers of tests.
     Devstack,
+    /// What tests run inside guests.
+    Nettool,
 }
 
 impl Program {
@@ -27,6 +35,7 @@ impl Program {
         match self {
             Self::Kilonova => "kilonova",
             Self::Devstack => "devstack",
+            Self::Nettool => "nettool",
         }
     }
 }
@@ -36,6 +45,26 @@ pub async fn build(program: Program, release: bool, progress: &Progress) -> Resu
     let place = Place::of_this_program()?;
     let profile = if release { "release" } else { &place.profile };
     let step = progress.step(format!("cargo build of {} ({profile})", program.name()));
+    run(&mut cargo_build(program, profile, &place)).await?;
+    step.done();
+    Ok(place.target.join(profile).join(program.name()))
+}
+
+/// Builds a program so that it needs no library where it runs, and returns its path.
+pub async fn build_for_guests(program: Program) -> Result<PathBuf> {
+    let place = Place::of_this_program()?;
+    let mut build = cargo_build(program, GUEST_PROFILE, &place);
+    // With a target of their own, the flags are for this program only, and not for what is built to build it.
+    build
+        .args(["--target", GUEST_TARGET])
+        .env("RUSTFLAGS", GUEST_FLAGS)
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    run(&mut build).await?;
+    let folder = place.target.join(GUEST_TARGET).join(GUEST_PROFILE);
+    Ok(folder.join(program.name()))
+}
+
+fn cargo_build(program: Program, profile: &str, place: &Place) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = command([cargo]);
     build
@@ -58,21 +87,24 @@ pub async fn build(program: Program, release: bool, progress: &Progress) -> Resu
     for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_outer_cargo(name)) {
         build.env_remove(name);
     }
+    build
+}
+
+async fn run(build: &mut Command) -> Result<()> {
     let output = build
         .output()
         .await
         .context("failed to start cargo; install Rust (https://rustup.rs) and start again")?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        let words = crate::command::describe(&build);
+        let words = crate::command::describe(build);
         bail!(
             "`{words}` failed ({}):\n{}",
             output.status,
             tail(said.trim(), QUOTED_LINES)
         );
     }
-    step.done();
-    Ok(place.target.join(profile).join(program.name()))
+    Ok(())
 }
 
 /// What cargo tells a program that it runs (`cargo test`, `cargo run`) about that program's package. An inner cargo

@@ -22,9 +22,11 @@ done
 ln -s ../bin/busybox root/sbin/modprobe # where the kernel itself looks for it
 install -m 755 init.sh root/init
 install -m 755 start.sh console.sh power-button.sh nics.sh tick.sh dhcp.sh root/lib/kilonova/
+install -m 755 nettool root/bin/nettool
 install -m 644 common.sh metadata.awk userdata.awk root/lib/kilonova/
 install -m 644 inittab root/etc/inittab
 ln -s /lib/kilonova/power-button.sh root/etc/acpi/PWRF/00000080
+ln -s /run/resolv.conf root/etc/resolv.conf
 
 # Only the modules that a libvirt guest can need, with what they depend on.
 modules="virtio_pci virtio_blk virtio_net virtio_scsi virtio_console virtio_balloon
