@@ -22,6 +22,7 @@ mod bad_input;
 mod debian;
 mod firmware;
 mod image;
+mod inside;
 mod installation;
 mod lifecycle;
 mod observability;

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use kilonova::api::server::Server;
 use kube::ResourceExt;
+use testbed::guest_console::{GuestConsole, Output, Running};
 use testbed::images::console::{self, Report};
 use testbed::{Node, Seen, Testbed, wait_for};
 
@@ -132,6 +133,28 @@ impl GuestOnNode {
             })
         })
         .await
+    }
+
+    /// Its serial console, for commands in it. It must be up: firmware reads the console, too.
+    async fn serial(&self) -> Result<GuestConsole> {
+        let pty = self.virsh("ttyconsole").await?;
+        let pty = pty.trim();
+        ensure!(pty.starts_with("/dev/pts/"), "{} is off", self.domain());
+        Ok(GuestConsole {
+            pty: self.node.path_of(pty),
+            log: self.folder().join("console.log"),
+        })
+    }
+
+    /// Runs a command in the tiny guest's shell to its end, whatever that is; one that is not done by the deadline is
+    /// ended, and an error. Several may run at once. See [`GuestConsole`].
+    pub async fn exec(&self, command: &str, deadline: Duration) -> Result<Output> {
+        self.serial().await?.exec(command, deadline).await
+    }
+
+    /// Starts a command in the tiny guest that goes on: a server, a capture.
+    pub async fn spawn(&self, command: &str, deadline: Duration) -> Result<Running> {
+        self.serial().await?.spawn(command, deadline).await
     }
 
     /// Asks libvirt about it: `virsh VERB DOMAIN`.

@@ -20,7 +20,7 @@ mod streams;
 const USAGE: &str = "\
 nettool forge CARD KIND [NAME=VALUE…] [count=N] [interval-ms=N]   sends frames; KIND without more lists what it needs
     echo source=IP to=IP | arp-reply claim=IP to=IP | arp-gratuitous claim=IP | neighbour-advertisement claim=IP6
-    router-advertisement prefix=IP6 | dhcp-offer source=IP offer=IP | dhcpv6-advertise offer=IP6 | hex bytes=HEX
+    router-advertisement prefix=IP6 [dns=IP6] | dhcp-offer source=IP offer=IP | dhcpv6-advertise offer=IP6 | hex bytes=HEX
     each also with source-mac=MAC and destination-mac=MAC
 nettool capture CARD SECONDS [WORD…]            frames that came in, in words; only those with all these words
 nettool tcp-serve ADDRESS PORT [TEXT]           greets with TEXT (else its host name), then echoes

@@ -20,6 +20,7 @@ const NAMES: &[&str] = &[
     "claim",
     "claim-mac",
     "prefix",
+    "dns",
     "offer",
     "client-mac",
     "xid",
@@ -127,11 +128,15 @@ fn neighbour_advertisement(arguments: &Arguments, source: Mac) -> Result<Packet>
     in_ipv6(to, icmp(from.into(), to.into(), message))
 }
 
-/// Says that this guest is a router, and that a prefix is here.
+/// Says that this guest is a router, and that a prefix and perhaps a name server are here.
 fn router_advertisement(arguments: &Arguments, source: Mac) -> Result<Packet> {
     let prefix: Ipv6Addr = arguments.need("prefix")?;
     let from = arguments.get_or("source", source.link_local())?;
     let to = arguments.get_or("to", ALL_NODES)?;
+    let name_server = arguments.get::<Ipv6Addr>("dns")?.map(|server| {
+        let head = [&[25, 3, 0, 0][..], &INFINITE].concat();
+        [&head[..], &server.octets()].concat()
+    });
     let lifetime_s = 1800_u16.to_be_bytes();
     let message = [
         &[134, 0, 0, 0, 64, 0, lifetime_s[0], lifetime_s[1]][..],
@@ -143,6 +148,7 @@ fn router_advertisement(arguments: &Arguments, source: Mac) -> Result<Packet> {
         &prefix.octets(),
         &[1, 1],
         &source.0,
+        &name_server.unwrap_or_default(),
     ]
     .concat();
     in_ipv6(to, icmp(from.into(), to.into(), message))

@@ -24,9 +24,11 @@ pub fn run(words: Vec<String>) -> Result<()> {
     let began = Instant::now();
     there_and_back(&mut stream, bytes)?;
     let seconds = began.elapsed().as_secs_f64();
-    let stream = stream.get_ref();
-    let segment = getsockopt(stream, sockopt::TcpMaxSeg).context("failed to read the MSS")?;
-    let path = path_mtu(stream)?;
+    // Before it is closed: a closed connection has forgotten its segments.
+    let socket = stream.get_ref();
+    let segment = getsockopt(socket, sockopt::TcpMaxSeg).context("failed to read the MSS")?;
+    let path = path_mtu(socket)?;
+    end(&mut stream)?;
     writeln!(
         io::stdout(),
         "bytes={bytes} seconds={seconds:.2} mss={segment} path-mtu={path} intact",
@@ -43,7 +45,7 @@ fn there_and_back(stream: &mut BufReader<TcpStream>, bytes: u64) -> Result<()> {
             sender.write_all(&block)?;
             sent += block.len() as u64;
         }
-        sender.shutdown(Shutdown::Write)
+        io::Result::Ok(())
     });
     let mut received = 0;
     while received < bytes {
@@ -62,12 +64,18 @@ fn there_and_back(stream: &mut BufReader<TcpStream>, bytes: u64) -> Result<()> {
         );
         received += expected.len() as u64;
     }
-    let extra = stream.read(&mut [0; 1]).context("the end did not come")?;
-    ensure!(extra == 0, "more came back than was sent");
     let sent = sending
         .join()
         .map_err(|_| anyhow!("the sender has panicked"))?;
     sent.context("failed to send")
+}
+
+/// Says that no more is sent, and sees that no more comes.
+fn end(stream: &mut BufReader<TcpStream>) -> Result<()> {
+    stream.get_ref().shutdown(Shutdown::Write)?;
+    let extra = stream.read(&mut [0; 1]).context("the end did not come")?;
+    ensure!(extra == 0, "more came back than was sent");
+    Ok(())
 }
 
 /// The bytes from this place on. They follow from their places, so that none can be lost, doubled or moved unseen.
@@ -101,12 +109,12 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let server = thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut all = Vec::new();
-            stream.read_to_end(&mut all).unwrap();
+            let mut all = vec![0; usize::try_from(bytes).unwrap()];
+            stream.read_exact(&mut all).unwrap();
             stream.write_all(&change(all)).unwrap();
         });
         let mut stream = BufReader::new(TcpStream::connect(address).unwrap());
-        let result = there_and_back(&mut stream, bytes);
+        let result = there_and_back(&mut stream, bytes).and_then(|()| end(&mut stream));
         server.join().unwrap();
         result
     }

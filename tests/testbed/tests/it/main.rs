@@ -2,8 +2,10 @@
 
 mod container;
 mod guardian;
+mod inside;
 mod lifecycle;
 mod switch;
+mod machine;
 mod traces;
 
 use anyhow::Result;
