@@ -26,6 +26,7 @@ mod inside;
 mod installation;
 mod lifecycle;
 mod observability;
+mod packets;
 mod resilience;
 mod restart;
 mod scheduling;

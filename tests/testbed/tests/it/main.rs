@@ -4,8 +4,8 @@ mod container;
 mod guardian;
 mod inside;
 mod lifecycle;
-mod switch;
 mod machine;
+mod switch;
 mod traces;
 
 use anyhow::Result;

@@ -1,0 +1,103 @@
+//! A guest that lies about who it is reaches nobody, and no guest reaches what runs the cloud.
+
+use anyhow::{Result, ensure};
+
+use crate::shared::SOON;
+
+#[tokio::test]
+async fn what_a_guest_forges_arrives_nowhere() -> Result<()> {
+    let (_turn, tenant) = super::turn().await?;
+    tenant
+        .network("front", "10.0.0.0/24", Some("fd00:0:0:1::/64"))
+        .await?;
+    for (name, node) in [("liar", "n1"), ("near", "n1"), ("far", "n2")] {
+        tenant.plug(name, node, &["front"], |_| {}).await?;
+    }
+    let guests = tenant.guests(&["liar", "near", "far"]).await?;
+    let (liar, near, far) = (&guests["liar"], &guests["near"], &guests["far"]);
+    for witness in [near, far] {
+        let (v4, v6) = (witness.v4(), witness.v6());
+        liar.until(&format!("ping -c 1 -W 2 {v4} && ping -c 1 -W 2 {v6}"), SOON)
+            .await?;
+        let mac = &witness.macs[0];
+        let other = "02:00:00:00:0f:0f";
+        let lies = [
+            format!(
+                "echo source={} to={v4} source-mac={other} destination-mac={mac}",
+                liar.v4()
+            ),
+            format!("echo source=10.0.0.99 to={v4} destination-mac={mac}"),
+            format!("echo source=fd00:0:0:1::99 to={v6} destination-mac={mac}"),
+            format!("arp-reply claim=10.0.0.1 to={v4} destination-mac={mac}"),
+            "arp-gratuitous claim=10.0.0.1".to_owned(),
+            format!("neighbour-advertisement claim=fd00:0:0:1::1 destination-mac={mac}"),
+            "router-advertisement prefix=fd00:6::".to_owned(),
+            "dhcp-offer source=10.0.0.66 offer=10.0.0.67".to_owned(),
+            format!("dhcpv6-advertise offer=fd00:6::7 destination-mac={mac}"),
+        ];
+        // All that comes from the liar by either MAC, less what it may say.
+        let honest = format!("nettool capture eth0 25 {}", liar.macs[0]);
+        let forged = format!("nettool capture eth0 25 {other}");
+        let (honest, forged) = tokio::try_join!(witness.start(&honest), witness.start(&forged))?;
+        for lie in &lies {
+            liar.run(&format!("nettool forge eth0 {lie} count=3 interval-ms=50"))
+                .await?;
+        }
+        let forged = forged.finish().await?.success()?;
+        ensure!(forged.contains("0 frames"), "{}: {forged}", witness.name);
+        let seen = honest.finish().await?.success()?;
+        for trace in [
+            "10.0.0.99",
+            "fd00:0:0:1::99",
+            "10.0.0.66",
+            "fd00:6::",
+            "fd00:0:0:1::1 ",
+        ] {
+            ensure!(!seen.contains(trace), "{}: {trace} in {seen}", witness.name);
+        }
+        ensure!(
+            !seen.to_lowercase().contains("router advertisement"),
+            "{seen}"
+        );
+        for lost in seen.lines().filter(|line| line.contains("10.0.0.1 ")) {
+            ensure!(!lost.to_lowercase().contains("arp"), "{lost}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_runs_the_cloud_is_out_of_reach() -> Result<()> {
+    let (_turn, tenant) = super::turn().await?;
+    tenant.network("front", "10.0.0.0/24", None).await?;
+    tenant.plug("inside", "n1", &["front"], |_| {}).await?;
+    let guest = tenant.guest("inside").await?;
+    guest.until("ping -c 1 -W 2 192.0.2.1", SOON).await?;
+    let testbed = tenant.testbed;
+    let host = testbed.host_address();
+    let mut targets = vec![
+        ("the API server", host.to_string(), 6443),
+        ("OVN's northbound database", host.to_string(), 6641),
+        ("OVN's southbound database", host.to_string(), 6642),
+    ];
+    for node in testbed.nodes()? {
+        for address in [node.address(), node.underlay_address()] {
+            targets.push(("kubelet", address.to_string(), 10250));
+            targets.push(("libvirtd", address.to_string(), 16509));
+            targets.push(("the agent", address.to_string(), 8081));
+        }
+        ensure!(
+            !guest
+                .try_run(&format!("ping -c 1 -W 2 {}", node.underlay_address()))
+                .await?,
+            "the underlay answers"
+        );
+    }
+    for (what, address, port) in targets {
+        let reached = guest
+            .try_run(&format!("nettool tcp-get {address} {port} timeout-ms=1500"))
+            .await?;
+        ensure!(!reached, "{what} at {address}:{port} answers a guest");
+    }
+    Ok(())
+}
