@@ -61,7 +61,11 @@ pub struct Image {
 /// as [`console`] describes. It sets its hostname from `local-hostname`, lists `public-keys`, asks for an address by
 /// DHCP on each network card (also one plugged in later), serves its hostname at `http://ADDRESS/` and its report at
 /// `/report`, powers off within a second of the ACPI power button, reboots at ctrl-alt-del, and gives a root shell
-/// to whoever presses Enter on the console.
+/// to whoever presses Enter on the console. Tests run commands in it by [`GuestConsole`](crate::GuestConsole), and have
+/// `nettool` there for packets that busybox cannot make or see.
+///
+/// Each card, whenever it comes, is given what `DHCPv4` (address, MTU, routes, name servers, host name), router
+/// advertisements and `DHCPv6` say; what waits for an answer waits beside the boot.
 ///
 /// User-data is run as it is when it begins with `#!` (`/bin/sh` is busybox). Of a `#cloud-config` this much is
 /// understood, and the rest passed over: `hostname: NAME`; `runcmd:` with one command a line, either `- COMMAND`
