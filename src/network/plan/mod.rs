@@ -1,3 +1,4 @@
 //! What the room decides, purely: no client, no clock, no randomness.
 
+pub mod northbound;
 pub mod topology;

@@ -1,0 +1,342 @@
+//! Security groups: port groups and their rules.
+//!
+//! Every secure port is in the group [`DROP`], whose rules let nothing pass; rules of its security groups, of a higher
+//! priority, let pass what they name. So a port without security groups, and one whose rules are not all there yet, is shut.
+//!
+//! What passes whatever rules say, since OVN's own flows of a still higher priority have it so on a switch with stateful
+//! rules: ARP, neighbour discovery, multicast listener discovery, and router advertisements. Forged ones of the first two
+//! are stopped by port security; **forged router advertisements are stopped by nothing that the northbound database has**
+//! (23.03: flows of priority 65532 in each of the tables that rules become), so the node has to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use crate::api::security_group::{Direction, Family, Protocol};
+use crate::network::plan::northbound::desired::{Builder, reference};
+use crate::network::plan::northbound::tables::Kind;
+use crate::network::plan::topology::{Group, Origin, Peer, Port, Rule, Topology, Uid};
+use crate::ovsdb::Reference;
+use crate::ovsdb::northbound::{Acl, AddressSet, PortGroup};
+
+use super::key;
+use super::port::shortest;
+
+/// The group of all ports that are secure.
+pub const DROP: &str = "pg_drop";
+
+/// What no rule can let pass.
+const NEVER: i64 = 1003;
+/// What rules let pass.
+const ALLOWED: i64 = 1002;
+/// What is let pass by no rule.
+const DROPPED: i64 = 1001;
+
+/// The rules that every secure port has: name, direction, priority, match, action.
+const COMMON: [(&str, &str, i64, &str, &str); 6] = [
+    (
+        "ip-out",
+        "from-lport",
+        DROPPED,
+        "inport == @pg_drop && ip",
+        "drop",
+    ),
+    (
+        "ip-in",
+        "to-lport",
+        DROPPED,
+        "outport == @pg_drop && ip",
+        "drop",
+    ),
+    // Questions to DHCP servers, which OVN answers itself behind the rules.
+    (
+        "dhcp",
+        "from-lport",
+        ALLOWED,
+        "inport == @pg_drop && ip4 && udp.src == 68 && udp.dst == 67",
+        "allow",
+    ),
+    (
+        "dhcpv6",
+        "from-lport",
+        ALLOWED,
+        "inport == @pg_drop && ip6 && udp.src == 546 && udp.dst == 547",
+        "allow",
+    ),
+    // A guest is no DHCP server, and redirects nobody.
+    (
+        "dhcp-server",
+        "from-lport",
+        NEVER,
+        "inport == @pg_drop && ((ip4 && udp.src == 67 && udp.dst == 68) || (ip6 && udp.src == 547 && udp.dst == 546))",
+        "drop",
+    ),
+    (
+        "router",
+        "from-lport",
+        NEVER,
+        "inport == @pg_drop && ((ip4 && icmp4.type == {5, 9}) || (ip6 && icmp6.type == {134, 137}))",
+        "drop",
+    ),
+];
+
+/// All groups.
+pub fn rows(topology: &Topology, builder: &mut Builder) {
+    let named = peers(topology);
+    let members = Members::of(topology, &named);
+    drop_rows(&members, builder);
+    for (uid, group) in &topology.groups {
+        group_rows(topology, uid, group, &members, builder);
+        if named.contains(uid) {
+            pair_rows(uid, group, &members, builder);
+        }
+    }
+}
+
+/// Which ports have which groups.
+#[derive(Default)]
+struct Members<'a> {
+    secure: BTreeSet<Reference>,
+    ports: BTreeMap<&'a str, BTreeSet<Reference>>,
+    /// The allowed pairs of the groups that rules name.
+    pairs: BTreeMap<(&'a str, Family), BTreeSet<String>>,
+}
+
+impl<'a> Members<'a> {
+    fn of(topology: &'a Topology, named: &BTreeSet<&Uid>) -> Self {
+        let mut members = Self::default();
+        let ports = topology.switches.values().flat_map(|switch| &switch.ports);
+        for (uid, port) in ports.filter(|(_, port)| port.secure) {
+            let port_key = reference(key::port(uid));
+            members.secure.insert(port_key.clone());
+            for group in &port.groups {
+                members
+                    .ports
+                    .entry(group)
+                    .or_default()
+                    .insert(port_key.clone());
+                if named.contains(group) {
+                    members.note_pairs(group, port);
+                }
+            }
+        }
+        members
+    }
+
+    fn note_pairs(&mut self, group: &'a str, port: &Port) {
+        for (prefix, _) in &port.pairs {
+            let family = if prefix.is_ipv6() {
+                Family::Ipv6
+            } else {
+                Family::Ipv4
+            };
+            let pairs = self.pairs.entry((group, family)).or_default();
+            pairs.insert(shortest(prefix));
+        }
+    }
+}
+
+/// The groups that rules name.
+fn peers(topology: &Topology) -> BTreeSet<&Uid> {
+    let rules = topology.groups.values().flat_map(|group| &group.rules);
+    rules
+        .filter_map(|rule| match &rule.peer {
+            Peer::Group(uid) => Some(uid),
+            Peer::Anybody | Peer::Prefix(_) => None,
+        })
+        .collect()
+}
+
+/// The group that lets nothing pass. It is of no object, and there while there are secure ports.
+fn drop_rows(members: &Members<'_>, builder: &mut Builder) {
+    if members.secure.is_empty() {
+        return;
+    }
+    let origin = Origin {
+        kind: "SecurityGroup",
+        namespace: String::new(),
+        name: String::new(),
+        uid: DROP.to_owned(),
+    };
+    let parent = || Some((Kind::PortGroup, key::group(DROP)));
+    let mut acls = BTreeSet::new();
+    for (name, direction, priority, condition, action) in COMMON {
+        let key = format!("rule/{DROP}/{name}");
+        acls.insert(reference(key.as_str()));
+        let row = Acl {
+            priority,
+            direction: direction.to_owned(),
+            condition: condition.to_owned(),
+            action: action.to_owned(),
+            ..Acl::default()
+        };
+        builder.add(Kind::Acl, key, &origin, parent(), &row);
+    }
+    let row = PortGroup {
+        name: DROP.to_owned(),
+        ports: members.secure.clone(),
+        acls,
+        ..PortGroup::default()
+    };
+    builder.add(Kind::PortGroup, key::group(DROP), &origin, None, &row);
+}
+
+fn group_rows(
+    topology: &Topology,
+    uid: &str,
+    group: &Group,
+    members: &Members<'_>,
+    builder: &mut Builder,
+) {
+    let own = group_name(uid);
+    let mut acls = BTreeSet::new();
+    let action = if group.stateful {
+        "allow-related"
+    } else {
+        "allow-stateless"
+    };
+    for rule in &group.rules {
+        let Some(what) = condition(topology, members, rule) else {
+            continue;
+        };
+        let (way, direction, side) = match rule.direction {
+            Direction::Ingress => ("in", "to-lport", "outport"),
+            Direction::Egress => ("out", "from-lport", "inport"),
+        };
+        // Equal rules are one.
+        let key = format!("rule/{uid}/{way}/{what}");
+        acls.insert(reference(key.as_str()));
+        let row = Acl {
+            priority: ALLOWED,
+            direction: direction.to_owned(),
+            condition: format!("{side} == @{own} && {what}"),
+            action: action.to_owned(),
+            ..Acl::default()
+        };
+        let parent = Some((Kind::PortGroup, key::group(uid)));
+        builder.add(Kind::Acl, key, &group.origin, parent, &row);
+    }
+    let row = PortGroup {
+        name: own,
+        ports: members.ports.get(uid).cloned().unwrap_or_default(),
+        acls,
+        ..PortGroup::default()
+    };
+    builder.add(Kind::PortGroup, key::group(uid), &group.origin, None, &row);
+}
+
+/// OVN makes sets of the ports' own addresses by itself, under the port group's name; those of allowed pairs it leaves out.
+fn pair_rows(uid: &str, group: &Group, members: &Members<'_>, builder: &mut Builder) {
+    for family in [Family::Ipv4, Family::Ipv6] {
+        let Some(addresses) = members.pairs.get(&(uid, family)) else {
+            continue;
+        };
+        let row = AddressSet {
+            name: pairs_name(uid, family),
+            addresses: addresses.clone(),
+            ..AddressSet::default()
+        };
+        let key = format!("pairs/{uid}/{}", suffix(family));
+        builder.add(Kind::AddressSet, key, &group.origin, None, &row);
+    }
+}
+
+fn group_name(uid: &str) -> String {
+    format!("pg_{}", uid.replace('-', "_"))
+}
+
+fn pairs_name(uid: &str, family: Family) -> String {
+    format!("pairs_{}_{}", uid.replace('-', "_"), suffix(family))
+}
+
+fn suffix(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "ip4",
+        Family::Ipv6 => "ip6",
+    }
+}
+
+/// What a rule lets pass, whatever the port; none, if it names a group that there is not, and so nobody.
+fn condition(topology: &Topology, members: &Members<'_>, rule: &Rule) -> Option<String> {
+    let mut what = match &rule.peer {
+        Peer::Anybody => family_of(rule).unwrap_or("ip").to_owned(),
+        Peer::Prefix(prefix) => {
+            let family = if prefix.is_ipv6() { "ip6" } else { "ip4" };
+            if family_of(rule).is_some_and(|other| other != family) {
+                return None;
+            }
+            format!("{family} && {family}.{} == {prefix}", side(rule.direction))
+        }
+        Peer::Group(uid) => {
+            topology.groups.get(uid)?;
+            let families = [Family::Ipv4, Family::Ipv6].into_iter();
+            let asked = families
+                .filter(|family| family_of(rule).is_none_or(|only| only == suffix(*family)));
+            let parts: Vec<String> = asked
+                .map(|family| of_group(members, uid, family, rule.direction))
+                .collect();
+            match parts.as_slice() {
+                [one] => one.clone(),
+                parts => format!("({})", parts.join(" || ")),
+            }
+        }
+    };
+    if let Some(protocol) = rule.protocol {
+        write_protocol(&mut what, protocol, rule);
+    }
+    Some(what)
+}
+
+/// The family that a rule is of, by what it says and by its protocol.
+fn family_of(rule: &Rule) -> Option<&'static str> {
+    match (rule.family, rule.protocol) {
+        (Some(Family::Ipv4), _) | (None, Some(Protocol::Icmp)) => Some("ip4"),
+        (Some(Family::Ipv6), _) | (None, Some(Protocol::Icmpv6)) => Some("ip6"),
+        (None, _) => None,
+    }
+}
+
+/// Which side of a packet the peer is.
+fn side(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Ingress => "src",
+        Direction::Egress => "dst",
+    }
+}
+
+fn of_group(members: &Members<'_>, uid: &str, family: Family, direction: Direction) -> String {
+    let (ip, side) = (suffix(family), side(direction));
+    let own = format!("${}_{ip}", group_name(uid));
+    if members.pairs.contains_key(&(uid, family)) {
+        format!("{ip}.{side} == {{{own}, ${}}}", pairs_name(uid, family))
+    } else {
+        format!("{ip}.{side} == {own}")
+    }
+}
+
+fn write_protocol(what: &mut String, protocol: Protocol, rule: &Rule) {
+    let word = match protocol {
+        Protocol::Tcp => "tcp",
+        Protocol::Udp => "udp",
+        Protocol::Sctp => "sctp",
+        Protocol::Icmp => "icmp4",
+        Protocol::Icmpv6 => "icmp6",
+    };
+    // To write into a text cannot fail.
+    let _ = write!(what, " && {word}");
+    match (protocol, rule.ports, rule.icmp) {
+        (Protocol::Tcp | Protocol::Udp | Protocol::Sctp, Some(ports), _) => {
+            let _ = if ports.from == ports.to {
+                write!(what, " && {word}.dst == {}", ports.from)
+            } else {
+                write!(what, " && {0} <= {word}.dst <= {1}", ports.from, ports.to)
+            };
+        }
+        (Protocol::Icmp | Protocol::Icmpv6, _, Some(icmp)) => {
+            let _ = write!(what, " && {word}.type == {}", icmp.kind);
+            if let Some(code) = icmp.code {
+                let _ = write!(what, " && {word}.code == {code}");
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,37 @@
+//! Networks: logical switches, and for one that is a physical network, the port that leads there.
+
+use std::collections::BTreeSet;
+
+use crate::network::plan::northbound::desired::{Builder, reference};
+use crate::network::plan::northbound::tables::Kind;
+use crate::network::plan::topology::Switch;
+use crate::ovsdb::northbound::{LogicalSwitch, LogicalSwitchPort, Texts};
+
+use super::{Notes, key, on_switch};
+
+/// The switch itself, with all that was noted, and its way to the physical network.
+pub fn rows(uid: &str, switch: &Switch, notes: &mut Notes, builder: &mut Builder) {
+    let mut ports = notes.ports.remove(uid).unwrap_or_default();
+    if let Some(provider) = &switch.provider {
+        let key = format!("provider/{uid}");
+        ports.insert(reference(key.as_str()));
+        let row = LogicalSwitchPort {
+            name: format!("provider-{uid}"),
+            kind: "localnet".to_owned(),
+            addresses: BTreeSet::from(["unknown".to_owned()]),
+            tag: provider.vlan.map(i64::from),
+            options: Texts::from([("network_name".to_owned(), provider.physical_network.clone())]),
+            ..LogicalSwitchPort::default()
+        };
+        builder.add(Kind::SwitchPort, key, &switch.origin, on_switch(uid), &row);
+    }
+    let row = LogicalSwitch {
+        name: uid.to_owned(),
+        ports,
+        qos_rules: notes.limits.remove(uid).unwrap_or_default(),
+        dns_records: notes.names.remove(uid).unwrap_or_default(),
+        load_balancer: notes.switch_balancers.remove(uid).unwrap_or_default(),
+        ..LogicalSwitch::default()
+    };
+    builder.add(Kind::Switch, key::switch(uid), &switch.origin, None, &row);
+}
