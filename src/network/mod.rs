@@ -13,4 +13,6 @@
 //!
 //! The room never speaks to a node, and never decides where a server runs.
 
+pub mod metrics;
 pub mod plan;
+pub mod realiser;

@@ -165,7 +165,8 @@ impl View<'_> {
         self.0.tables.get(table)?.rows.get(&uuid)
     }
 
-    fn raw_rows(&self, table: &str) -> impl ExactSizeIterator<Item = (Uuid, &Arc<Row>)> {
+    /// All rows of a table as they were told, in no order.
+    pub fn raw_rows(&self, table: &str) -> impl ExactSizeIterator<Item = (Uuid, &Arc<Row>)> {
         let table = self.0.tables.get(table).unwrap_or(&state::EMPTY);
         table.rows.iter().map(|(uuid, row)| (*uuid, row))
     }

@@ -10,9 +10,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("cluster", &["api"]),
     ("compute", &["api", "cluster"]),
+    ("network", &["api", "cluster", "ovsdb"]),
     ("node", &["api", "cluster"]),
     ("ovsdb", &[]),
-    ("cli", &["api", "cluster", "compute", "node", "ovsdb"]),
+    (
+        "cli",
+        &["api", "cluster", "compute", "network", "node", "ovsdb"],
+    ),
 ];
 
 /// The one room that speaks to libvirt.

@@ -49,17 +49,20 @@ impl Desired {
         self.len() == 0
     }
 
+    /// Whether the rows of one object are the same in another.
+    pub fn is_same_object(&self, other: &Self, uid: &str) -> bool {
+        self.rows_of(uid).eq(other.rows_of(uid))
+    }
+
+    fn rows_of(&self, uid: &str) -> impl Iterator<Item = (&str, &Row)> {
+        let rows = self.tables.values().flatten();
+        let own = rows.filter(move |(_, wanted)| &*wanted.uid == uid);
+        own.map(|(key, wanted)| (key.as_str(), &wanted.row))
+    }
+
     /// The objects that have rows.
     pub fn uids(&self) -> &BTreeSet<Uid> {
         &self.uids
-    }
-
-    /// All rows of one object, to tell whether it has changed.
-    pub fn rows_of<'a>(&'a self, uid: &'a str) -> impl Iterator<Item = (Kind, &'a str, &'a Row)> {
-        self.tables.iter().flat_map(move |(kind, rows)| {
-            let own = rows.iter().filter(move |(_, wanted)| &*wanted.uid == uid);
-            own.map(|(key, wanted)| (*kind, key.as_str(), &wanted.row))
-        })
     }
 }
 
@@ -83,7 +86,7 @@ impl Builder {
         let blank = self.blanks.entry(kind).or_insert_with(|| kind.blank());
         let mut row = row.to_row().difference(blank);
         row.set("external_ids".into(), marks(origin, &key).into());
-        self.desired.uids.insert(origin.uid.clone());
+        self.mention(origin);
         let wanted = Wanted {
             uid: origin.uid.as_str().into(),
             row,
@@ -94,6 +97,11 @@ impl Builder {
             .entry(kind)
             .or_default()
             .insert(key, wanted);
+    }
+
+    /// An object that may have no rows is there all the same.
+    pub fn mention(&mut self, origin: &Origin) {
+        self.desired.uids.insert(origin.uid.clone());
     }
 
     /// All that was added.

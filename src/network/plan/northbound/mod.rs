@@ -22,3 +22,6 @@ pub const OBJECT: &str = "kilonova.dev/object";
 pub const UID: &str = "kilonova.dev/uid";
 /// The mark by which a row is known again: no two rows of ours have the same.
 pub const KEY: &str = "kilonova.dev/key";
+
+#[cfg(test)]
+mod shared;

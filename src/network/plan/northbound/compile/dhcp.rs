@@ -20,6 +20,7 @@ const NOBODY: &str = "169.254.169.254";
 /// One row for each subnet whose guests are told something.
 pub fn rows(switch: &Switch, builder: &mut Builder) {
     for (uid, subnet) in &switch.subnets {
+        builder.mention(&subnet.origin);
         let options = match (subnet.dhcp, subnet.cidr.is_ipv6(), subnet.ipv6_mode) {
             (false, _, _) | (true, true, Ipv6Mode::Slaac) => continue,
             (true, false, _) => version_4(switch, subnet),

@@ -100,3 +100,6 @@ fn with_port(address: IpAddr, port: u16) -> String {
 fn everywhere(hop: IpAddr) -> &'static str {
     if hop.is_ipv6() { "::/0" } else { "0.0.0.0/0" }
 }
+
+#[cfg(test)]
+mod tests;

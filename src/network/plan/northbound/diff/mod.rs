@@ -47,6 +47,8 @@ pub struct Limits<'a> {
 pub struct Difference {
     /// The next transaction; empty, if nothing is left to do that may be done.
     pub change: Change,
+    /// The objects that it is for: at most as many as the limits say. It may also touch rows that hold theirs.
+    pub objects: BTreeSet<Arc<str>>,
     /// The objects whose rows differ, also of those that are left as they are, and of those that nobody wants.
     pub differing: BTreeSet<Arc<str>>,
 }
@@ -88,5 +90,14 @@ pub fn diff(desired: &Desired, found: &Found, limits: &Limits<'_>) -> Difference
     for (delta, is_chosen) in &deltas {
         Delta::emit(delta, &selection, *is_chosen, &mut change);
     }
-    Difference { change, differing }
+    Difference {
+        change,
+        objects: selection.into_objects(),
+        differing,
+    }
 }
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;

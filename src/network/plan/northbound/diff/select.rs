@@ -112,6 +112,11 @@ impl<'a> Selection<'a> {
         self.limits.without.contains(uid)
     }
 
+    /// The objects that were taken in.
+    pub fn into_objects(self) -> BTreeSet<Arc<str>> {
+        self.objects
+    }
+
     /// The insertions.
     pub fn emit(&self, desired: &Desired, index: &Index<'_>, found: &Found, change: &mut Change) {
         for (kind, key) in &self.inserted {

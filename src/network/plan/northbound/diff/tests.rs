@@ -1,0 +1,354 @@
+//! Whatever there is, what is wanted comes of it; on a model here, and on a real server in `tests/it/network`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::model::Model;
+use super::{Difference, Limits, Operation, diff};
+use crate::network::plan::northbound::shared::cloud::{random, shop};
+use crate::network::plan::northbound::tables::{KINDS, Kind};
+use crate::network::plan::northbound::{Desired, KEY, compile};
+use crate::network::plan::topology::Topology;
+use crate::ovsdb::Row;
+use crate::ovsdb::value::{Atom, Value};
+
+static NOBODY: BTreeSet<String> = BTreeSet::new();
+
+fn all(rows: usize) -> Limits<'static> {
+    Limits {
+        rows,
+        objects: usize::MAX,
+        without: &NOBODY,
+    }
+}
+
+fn choices(bytes: Vec<u8>) -> impl FnMut(usize) -> usize {
+    let mut bytes = bytes.into_iter().cycle();
+    move |below| usize::from(bytes.next().unwrap_or_default()) % below
+}
+
+fn topology() -> impl Strategy<Value = Topology> {
+    proptest::collection::vec(any::<u8>(), 1..200).prop_map(|bytes| random(&mut choices(bytes)))
+}
+
+/// Writes until nothing is left to do; looks at the database after each transaction.
+fn settle(
+    model: &mut Model,
+    desired: &Desired,
+    limits: &Limits<'_>,
+    look: impl Fn(&Model),
+) -> usize {
+    for transactions in 0.. {
+        let Difference {
+            change, differing, ..
+        } = diff(desired, &model.found(), limits);
+        if change.is_empty() {
+            assert!(differing.is_empty(), "{differing:?} differ for ever");
+            return transactions;
+        }
+        assert!(transactions < 10_000, "no end: {change:?}");
+        assert!(model.apply(&change), "nobody else writes");
+        look(model);
+    }
+    unreachable!("there are numbers enough");
+}
+
+/// What the rows are that are wanted, as far as what they refer to is wanted.
+fn wanted(desired: &Desired) -> BTreeMap<(Kind, String), Row> {
+    let mut rows = BTreeMap::new();
+    for kind in KINDS {
+        for (key, wanted) in desired.table(kind) {
+            let mut row = wanted.row.clone();
+            for link in kind.links() {
+                if let Some(value) = row.take(link.column) {
+                    let is_there = |atom: &&Atom| match atom {
+                        Atom::Named(key) => desired.get(link.target, key).is_some(),
+                        _ => false,
+                    };
+                    let value = Value::set(value.atoms().filter(is_there).cloned());
+                    if value != Value::empty() {
+                        row.set(link.column.into(), value);
+                    }
+                }
+            }
+            rows.insert((kind, key.to_owned()), row);
+        }
+    }
+    rows
+}
+
+/// No secure port is there without its place in the group that lets nothing pass, whose rules are all there.
+fn nobody_is_open(model: &Model, desired: &Desired) {
+    let rows = model.by_key();
+    let shut = rows.get(&(Kind::PortGroup, "group/pg_drop".to_owned()));
+    let shut: BTreeSet<String> = shut
+        .and_then(|row| row.get("ports"))
+        .into_iter()
+        .flat_map(Value::atoms)
+        .map(|atom| match atom {
+            Atom::Named(key) => key.clone(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    for ((kind, key), row) in &rows {
+        let is_secure = *kind == Kind::SwitchPort && row.get("port_security").is_some();
+        if is_secure && desired.get(*kind, key).is_some() {
+            assert!(shut.contains(key), "{key} is open");
+            let rules = rows
+                .keys()
+                .filter(|(kind, key)| *kind == Kind::Acl && key.starts_with("rule/pg_drop/"));
+            assert_eq!(rules.count(), 6);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_wanted_comes_of_what_there_is(
+        before in topology(),
+        after in topology(),
+        rows in 1_usize..60,
+    ) {
+        let mut model = Model::default();
+        for topology in [&before, &after] {
+            let desired = compile(topology);
+            settle(&mut model, &desired, &all(rows), |model| nobody_is_open(model, &desired));
+            prop_assert_eq!(model.by_key(), wanted(&desired));
+        }
+        // And nothing is left of it.
+        settle(&mut model, &Desired::default(), &all(rows), |_| ());
+        prop_assert_eq!(model.kinds(), []);
+    }
+
+    #[test]
+    fn equal_topologies_have_equal_rows_and_every_reference_leads_somewhere(topology in topology()) {
+        let desired = compile(&topology);
+        prop_assert_eq!(&desired, &compile(&topology.clone()));
+        for kind in KINDS {
+            for (key, wanted) in desired.table(kind) {
+                for link in kind.links() {
+                    for atom in wanted.row.get(link.column).into_iter().flat_map(Value::atoms) {
+                        let Atom::Named(target) = atom else { panic!("{atom:?}") };
+                        let held = desired.get(link.target, target);
+                        prop_assert!(held.is_some(), "{key}.{} leads to {target}", link.column);
+                        if link.holds {
+                            let parent = held.unwrap().parent.clone();
+                            prop_assert_eq!(parent, Some((kind, key.to_owned())));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_is_done_by_hand_is_put_right(
+        topology in topology(),
+        hands in proptest::collection::vec((any::<prop::sample::Index>(), 0_u8..6), 1..8),
+        rows in 5_usize..60,
+    ) {
+        let desired = compile(&topology);
+        let mut model = Model::default();
+        settle(&mut model, &desired, &all(1000), |_| ());
+        let right = model.by_key();
+        for (at, hand) in hands {
+            if model.rows.is_empty() {
+                break;
+            }
+            let (kind, uuid) = *at.get(&model.rows.keys().copied().collect::<Vec<_>>());
+            spoil(&mut model, kind, uuid, hand);
+        }
+        settle(&mut model, &desired, &all(rows), |_| ());
+        let mut left = model.by_key();
+        // What has lost its marks and has no name of ours is somebody else's now.
+        left.retain(|(_, key), _| !key.starts_with("foreign"));
+        for row in left.values_mut().chain(model.rows.values_mut()) {
+            if let Some(Value::Map(mut marks)) = row.take("external_ids") {
+                marks.remove(&Atom::String("theirs".to_owned()));
+                row.set("external_ids".into(), Value::Map(marks));
+            }
+        }
+        prop_assert_eq!(left, right);
+    }
+}
+
+/// What a hand does to a row.
+fn spoil(model: &mut Model, kind: Kind, uuid: crate::ovsdb::Uuid, hand: u8) {
+    let row = model.rows.get_mut(&(kind, uuid)).unwrap();
+    match hand {
+        // It goes.
+        0 => {
+            model.rows.remove(&(kind, uuid));
+        }
+        // It loses its marks.
+        1 => {
+            row.take("external_ids");
+        }
+        // It is another's, too.
+        2 => {
+            let Some(Value::Map(mut marks)) = row.take("external_ids") else {
+                return;
+            };
+            let words = |text: &str| Atom::String(text.to_owned());
+            marks.insert(words("theirs"), words("yes"));
+            row.set("external_ids".into(), Value::Map(marks));
+        }
+        // It is there twice.
+        3 => {
+            let copy = row.clone();
+            let twin = model.insert(kind, copy);
+            let holders: Vec<(Kind, crate::ovsdb::Uuid)> = model.rows.keys().copied().collect();
+            for holder in holders {
+                for link in holder.0.links().iter().filter(|link| link.target == kind) {
+                    let row = model.rows.get_mut(&holder).unwrap();
+                    let has = row
+                        .get(link.column)
+                        .is_some_and(|value| value.atoms().any(|atom| *atom == Atom::Uuid(uuid)));
+                    if has && link.column != "dhcpv4_options" && link.column != "dhcpv6_options" {
+                        let value = row.take(link.column).unwrap();
+                        let more = value.atoms().cloned().chain([Atom::Uuid(twin)]);
+                        row.set(link.column.into(), Value::set(more));
+                    }
+                }
+            }
+        }
+        // A column is written over.
+        4 => {
+            let columns: Vec<String> = row.columns().map(|(column, _)| column.to_owned()).collect();
+            for column in columns.iter().filter(|column| *column != "external_ids") {
+                row.take(column);
+            }
+        }
+        // Its key is another.
+        _ => {
+            let Some(Value::Map(mut marks)) = row.take("external_ids") else {
+                return;
+            };
+            let words = |text: &str| Atom::String(text.to_owned());
+            marks.insert(words(KEY), words("nobody/knows"));
+            row.set("external_ids".into(), Value::Map(marks));
+        }
+    }
+    model.collect_garbage();
+}
+
+#[test]
+fn rows_of_others_stay_and_so_do_their_places() {
+    let desired = compile(&shop());
+    let mut model = Model::default();
+    settle(&mut model, &desired, &all(1000), |_| ());
+    let theirs = Row::new().with("name", "their-port");
+    let port = model.insert(Kind::SwitchPort, theirs);
+    let balancer = model.insert(Kind::Balancer, Row::new().with("name", "theirs"));
+    let rule = model.insert(Kind::Acl, Row::new().with("action", "allow"));
+    for ((kind, _), row) in &mut model.rows {
+        let is = |name: &str| row.get("name") == Some(&Value::from(name));
+        let more: &[(&str, crate::ovsdb::Uuid)] = match kind {
+            Kind::Switch if is("web") => &[("ports", port), ("load_balancer", balancer)],
+            Kind::PortGroup if is("pg_http") => &[("acls", rule)],
+            _ => &[],
+        };
+        for (column, uuid) in more {
+            let value = row.take(column).unwrap();
+            let atoms = value.atoms().cloned().chain([Atom::Uuid(*uuid)]);
+            row.set((*column).into(), Value::set(atoms));
+        }
+    }
+    settle(&mut model, &desired, &all(1000), |_| ());
+    assert!(model.rows.contains_key(&(Kind::SwitchPort, port)));
+    assert!(model.rows.contains_key(&(Kind::Balancer, balancer)));
+    // A rule has no name: it is what our group says, and nobody else says what that is.
+    assert!(!model.rows.contains_key(&(Kind::Acl, rule)));
+    settle(&mut model, &Desired::default(), &all(1000), |_| ());
+    assert_eq!(model.kinds(), [Kind::Balancer]);
+}
+
+#[test]
+fn what_vanished_goes_from_rows_of_others_too() {
+    let mut model = Model::default();
+    settle(&mut model, &compile(&shop()), &all(1000), |_| ());
+    let ports: Vec<Atom> = model
+        .rows
+        .keys()
+        .filter(|(kind, _)| *kind == Kind::SwitchPort)
+        .map(|(_, uuid)| Atom::Uuid(*uuid))
+        .collect();
+    let theirs = Row::new()
+        .with("name", "theirs")
+        .with("ports", Value::empty());
+    let mut theirs = theirs;
+    theirs.set("ports".into(), Value::set(ports));
+    model.insert(Kind::Switch, theirs);
+    settle(&mut model, &Desired::default(), &all(1000), |_| ());
+    assert_eq!(model.kinds(), [Kind::Switch]);
+}
+
+#[test]
+fn an_object_that_is_left_alone_keeps_nobody_waiting() {
+    let desired = compile(&shop());
+    let without = BTreeSet::from(["web-1".to_owned(), "http".to_owned()]);
+    let limits = Limits {
+        without: &without,
+        ..all(1000)
+    };
+    let mut model = Model::default();
+    loop {
+        let Difference {
+            change, differing, ..
+        } = diff(&desired, &model.found(), &limits);
+        if change.is_empty() {
+            let differing: Vec<&str> = differing.iter().map(|uid| &**uid).collect();
+            // Also those that refer to them.
+            for uid in ["web-1", "http", "web", "pg_drop", "default"] {
+                assert!(differing.contains(&uid), "{uid} in {differing:?}");
+            }
+            break;
+        }
+        assert!(model.apply(&change));
+    }
+    let rows = model.by_key();
+    assert!(rows.contains_key(&(Kind::SwitchPort, "port/web-2".to_owned())));
+    assert!(!rows.contains_key(&(Kind::SwitchPort, "port/web-1".to_owned())));
+}
+
+#[test]
+fn one_object_at_a_time_comes_to_the_same() {
+    let desired = compile(&shop());
+    let limits = Limits {
+        objects: 1,
+        ..all(1000)
+    };
+    let mut model = Model::default();
+    loop {
+        let difference = diff(&desired, &model.found(), &limits);
+        if difference.change.is_empty() {
+            break;
+        }
+        assert_eq!(difference.objects.len(), 1);
+        assert!(model.apply(&difference.change));
+    }
+    assert_eq!(model.by_key(), wanted(&desired));
+}
+
+#[test]
+fn many_objects_share_a_transaction() {
+    let desired = compile(&shop());
+    let mut model = Model::default();
+    assert_eq!(settle(&mut model, &desired, &all(1000), |_| ()), 1);
+    // A rule that is taken away, and nothing else.
+    let mut topology = shop();
+    topology.groups.get_mut("http").unwrap().rules.remove(0);
+    let difference = diff(&compile(&topology), &model.found(), &all(1000));
+    let operations: Vec<&Operation> = difference.change.operations().collect();
+    assert!(
+        matches!(
+            operations[..],
+            [Operation::Mutate {
+                kind: Kind::PortGroup,
+                ..
+            }]
+        ),
+        "{operations:?}"
+    );
+}
