@@ -171,6 +171,9 @@ pub struct HypervisorStatus {
     /// What runs there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub versions: Option<Versions>,
+    /// Where the host stands in the cloud's network; absent while Open vSwitch does not answer there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<HypervisorNetwork>,
     /// The images in the host's cache.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["sha256".into(), "format".into()]))]
@@ -269,4 +272,20 @@ pub struct Versions {
     pub qemu: String,
     /// The kernel.
     pub kernel: String,
+}
+
+/// Where a host stands in the cloud's network, as its Open vSwitch is configured.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct HypervisorNetwork {
+    /// The name that OVN knows it by (`external_ids:system-id`), which has to be the node's.
+    #[schemars(length(max = 253))]
+    pub chassis: String,
+    /// The physical networks that it reaches, by their names in `ovn-bridge-mappings`: routers' gateways to them can be here.
+    #[schemars(length(max = 64), inner(length(max = 63)))]
+    pub physical_networks: Vec<String>,
+    /// The address that other hosts send guests' packets to (`external_ids:ovn-encap-ip`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 39))]
+    pub encap_address: Option<String>,
 }
