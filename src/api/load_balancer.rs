@@ -210,6 +210,9 @@ pub struct LoadBalancerStatus {
     /// The address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<PortAddress>,
+    /// The addresses that questions about the health of members come from, one in each of their subnets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub monitors: Vec<PortAddress>,
     /// How many members there are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<u32>,
@@ -240,6 +243,8 @@ pub struct MemberStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub ip: Option<IpAddr>,
-    /// Whether it lives, in OpenStack's words: `ONLINE`, `OFFLINE`, `ERROR`, or `NO_MONITOR` without a health check.
-    pub state: String,
+    /// Whether it lives, in OpenStack's words: `ONLINE`, `OFFLINE`, `ERROR` if it is left out, or `NO_MONITOR` without a health
+    /// check. Absent while nobody has found out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
 }

@@ -221,8 +221,8 @@ pub struct PortStatus {
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct PortAddress {
-    /// The name of the Subnet, which is in the network's project.
-    #[schemars(length(max = 253))]
+    /// The name of the Subnet, which is in the network's project; of a router's interface, as its spec calls it.
+    #[schemars(length(max = 317))]
     pub subnet: String,
     /// The address.
     #[schemars(with = "String", length(max = 39))]

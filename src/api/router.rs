@@ -125,9 +125,12 @@ pub struct RouterStatus {
     /// The external gateway; its addresses, once there, stay as long as it is in that network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<GatewayStatus>,
-    /// Addresses in subnets whose gateway another router has.
+    /// Its addresses in its subnets, which are called as in the spec; once there, they stay as long as the spec wants them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interfaces: Vec<PortAddress>,
+    /// Those of its routes that hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Route>,
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,

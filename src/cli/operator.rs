@@ -1,6 +1,6 @@
 //! `kilonova operator`: warms its caches, waits for its turn, runs every controller for as long as it leads.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -19,9 +19,15 @@ use crate::{
         plan::hypervisor::PodAccount,
         scheduler::Scheduler,
     },
+    network::{
+        self,
+        metrics::{NetworkMetrics, NorthboundMetrics},
+        realiser::{Realiser, RealiserSettings},
+    },
+    ovsdb::Tls,
 };
 
-use super::settings::OperatorSettings;
+use super::settings::{OperatorSettings, endpoints_of};
 
 /// The Lease that the leader holds.
 pub(super) const LEASE: &str = "kilonova-operator";
@@ -44,6 +50,10 @@ pub struct OperatorArguments {
     /// their nodes, by the `ClusterRole` of the same name. Default: agents do not run in pods.
     #[arg(long, env = "KILONOVA_AGENT_ACCOUNT")]
     agent_account: Option<String>,
+    /// A folder with `ca.crt`, `tls.crt` and `tls.key`, as in a Secret of type `kubernetes.io/tls`: by which OVN's database and
+    /// the operator know each other. Needed for `ssl:` endpoints.
+    #[arg(long, env = "KILONOVA_OVN_CERTIFICATES")]
+    ovn_certificates: Option<PathBuf>,
 }
 
 /// Everything that an operator tells Prometheus.
@@ -54,6 +64,8 @@ pub(super) struct Metrics {
     caches: CacheMetrics,
     scheduler: SchedulerMetrics,
     servers: ServerMetrics,
+    networks: NetworkMetrics,
+    northbound: NorthboundMetrics,
     census: Census,
 }
 
@@ -67,6 +79,8 @@ impl Metrics {
             caches: CacheMetrics::new(&mut registry),
             scheduler: SchedulerMetrics::new(&mut registry),
             servers: ServerMetrics::new(&mut registry),
+            networks: NetworkMetrics::new(&mut registry),
+            northbound: NorthboundMetrics::new(&mut registry),
             census: Census::new(&mut registry),
             registry,
         }
@@ -76,29 +90,42 @@ impl Metrics {
 /// Runs until it is asked to stop.
 pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
     let OperatorArguments {
-        settings: OperatorSettings { logs: _ },
+        settings:
+            OperatorSettings {
+                logs: _,
+                ovn_northbound,
+                tenant_mtu,
+            },
         listen,
         namespace,
         identity,
         agent_account,
+        ovn_certificates,
     } = arguments;
+    let endpoints = endpoints_of(&ovn_northbound)?;
     let pod_account = agent_account.map(|name| PodAccount {
         name,
         namespace: namespace.clone(),
     });
     let identity = identity.unwrap_or_else(default_identity);
     let metrics = Metrics::new();
+    let northbound = (!endpoints.is_empty()).then(|| RealiserSettings {
+        endpoints,
+        tls: ovn_certificates.map(|folder| Tls::in_folder(&folder)),
+        metrics: metrics.northbound.clone(),
+    });
     let client = super::client(&metrics.requests).await?;
     let (ready, readiness) = watch::channel(Some("reading the cluster's state".to_owned()));
     let mut page = tokio::spawn(probe::serve(listen, metrics.registry, vec![readiness]));
 
     let work = async {
         let mut stop = super::stop_signal()?;
-        let caches = tokio::select! {
-            caches = Caches::start(&client) => caches,
+        let (caches, networks) = tokio::select! {
+            caches = start_caches(&client) => caches,
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
         };
         caches.measure(&metrics.caches);
+        networks.measure(&metrics.caches);
         // A standby is ready: it can take over at any time.
         ready.send_replace(None);
         let reporter = Reporter::new(client.clone(), MANAGER, identity.clone());
@@ -121,10 +148,27 @@ pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
                 metrics: metrics.servers.clone(),
             });
             let _lead = metrics.census.lead(Arc::clone(&context));
-            let controllers =
-                controller::run::all(context, metrics.controllers.clone(), stop.clone());
+            // The session with OVN's database is a lead's, too: it ends with the context that has it.
+            let network = Arc::new(network::controller::Context::new(
+                networks.clone(),
+                Writer::new(client.clone(), MANAGER),
+                reporter.clone(),
+                northbound.clone().map(Realiser::start),
+                tenant_mtu,
+                metrics.networks.clone(),
+            ));
+            let controllers = async {
+                tokio::join!(
+                    controller::run::all(context, metrics.controllers.clone(), stop.clone()),
+                    network::controller::run::all(
+                        network,
+                        metrics.controllers.clone(),
+                        stop.clone()
+                    ),
+                )
+            };
             tokio::select! {
-                () = Box::pin(controllers) => break,
+                ((), ()) = Box::pin(controllers) => break,
                 // Whoever has lost the lead must not write again: the controllers end where they are.
                 lost = election.lead() => {
                     warn!(identity, %lost, "leading no longer: the controllers end, and this operator stands by");
@@ -138,6 +182,14 @@ pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
         result = work => result,
         served = &mut page => Ok(served??),
     }
+}
+
+/// Starts every watch; returns once every copy is complete.
+async fn start_caches(client: &kube::Client) -> (Caches, network::controller::Caches) {
+    let caches = Caches::start(client).await;
+    let (servers, hypervisors) = (Arc::clone(&caches.servers), Arc::clone(&caches.hypervisors));
+    let networks = network::controller::Caches::start(client, servers, hypervisors).await;
+    (caches, networks)
 }
 
 fn default_identity() -> String {

@@ -9,19 +9,45 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::cluster::telemetry::{self, LogFormat};
+use crate::{
+    cluster::telemetry::{self, LogFormat},
+    ovsdb::{Endpoint, wire::NotEndpoint},
+};
 
 const STATE_DIR: &str = "/var/lib/kilonova";
 const LIBVIRT_URI: &str = "qemu:///system";
 
+/// The MTU of tenants' networks over hosts' networks of 1500: Geneve over IPv4 takes 58 bytes.
+const TENANT_MTU: &str = "1442";
+
 /// Settings of the operator.
-#[derive(Serialize, JsonSchema, clap::Args, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Serialize, JsonSchema, clap::Args, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct OperatorSettings {
     /// What is logged.
     #[command(flatten)]
     #[serde(flatten)]
     pub logs: LogSettings,
+    /// Where OVN's northbound database is: `ssl:HOST:PORT`, `tcp:HOST:PORT` or `unix:PATH`, several with commas between them.
+    /// Default: nowhere, and networks are off.
+    #[arg(long, env = "KILONOVA_OVN_NORTHBOUND", default_value = "", value_parser = endpoints)]
+    pub ovn_northbound: String,
+    /// The largest packet of a network that does not say its own, in bytes: what the hosts' network carries, less 58 bytes
+    /// for Geneve over IPv4, or 78 over IPv6.
+    #[arg(long, env = "KILONOVA_TENANT_MTU", default_value = TENANT_MTU, value_parser = clap::value_parser!(u16).range(1280..=9216))]
+    #[schemars(range(min = 1280, max = 9216))]
+    pub tenant_mtu: u16,
+}
+
+/// Checks a list of databases' servers, and leaves it as it is.
+fn endpoints(text: &str) -> Result<String, NotEndpoint> {
+    endpoints_of(text).map(|_| text.to_owned())
+}
+
+/// The servers of a database, from a list with commas.
+pub fn endpoints_of(text: &str) -> Result<Vec<Endpoint>, NotEndpoint> {
+    let named = text.split(',').map(str::trim).filter(|one| !one.is_empty());
+    named.map(str::parse).collect()
 }
 
 /// Settings of the agents.
@@ -69,6 +95,16 @@ pub enum VirtTypeSetting {
     Kvm,
     /// Emulated.
     Qemu,
+}
+
+impl Default for OperatorSettings {
+    fn default() -> Self {
+        Self {
+            logs: LogSettings::default(),
+            ovn_northbound: String::new(),
+            tenant_mtu: TENANT_MTU.parse().unwrap_or(u16::MAX),
+        }
+    }
 }
 
 impl Default for AgentSettings {
@@ -128,12 +164,22 @@ mod tests {
                     .iter()
                     .find(|argument| argument.get_env().is_some_and(is_of_key));
                 let argument = argument.unwrap_or_else(|| panic!("no argument reads {name}"));
-                assert_eq!(
-                    Some(argument.get_default_values()[0].to_str().unwrap()),
-                    default.as_str()
-                );
+                let default = default
+                    .as_str()
+                    .map_or_else(|| default.to_string(), str::to_owned);
+                assert_eq!(argument.get_default_values()[0].to_str(), Some(&*default));
             }
         }
+    }
+
+    #[test]
+    fn servers_of_a_database_have_commas_between_them() {
+        let three = "ssl:10.0.0.1:6641, ssl:10.0.0.2:6641,ssl:[fd00::3]:6641";
+        assert_eq!(endpoints_of(three).unwrap().len(), 3);
+        assert_eq!(endpoints_of("").unwrap(), []);
+        let command = OperatorSettings::augment_args(Command::new("role"));
+        let refused = command.try_get_matches_from(["role", "--ovn-northbound", "10.0.0.1"]);
+        assert!(refused.unwrap_err().to_string().contains("ssl:HOST:PORT"));
     }
 
     #[test]

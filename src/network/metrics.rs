@@ -1,118 +1,43 @@
-//! What Prometheus is told of the northbound database.
+//! What Prometheus is told of networks.
 
-use std::time::Duration;
-
-use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{
-        counter::Counter,
-        family::{Family, MetricConstructor},
-        gauge::Gauge,
-        histogram::Histogram,
-    },
+use prometheus_client::metrics::{
+    gauge::Gauge,
+    histogram::{Histogram, exponential_buckets},
 };
 
-use crate::cluster::metrics::{Latency, Registry};
+use crate::cluster::metrics::Registry;
 
-/// How a transaction ended.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Ended {
-    /// `done`, `overtaken` (somebody else changed a row meanwhile), `refused` (a row is not to the database's liking) or
-    /// `failed` (there was no answer, or the database writes nothing at all).
-    pub outcome: &'static str,
-}
+mod northbound;
 
-/// How an object stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Stands {
-    /// `pending`, `written` or `failed`.
-    pub state: &'static str,
-}
+pub use northbound::NorthboundMetrics;
 
-/// What is counted of the northbound database.
+/// What is counted.
 #[derive(Clone)]
-pub struct NorthboundMetrics {
-    transactions: Family<Ended, Counter>,
-    duration: Histogram,
-    rows: Counter,
-    ready: Gauge,
-    objects: Family<Stands, Gauge>,
-    age: Gauge,
+pub struct NetworkMetrics {
+    /// How long it took to look at the whole cloud once.
+    pub survey: Histogram,
+    /// How many objects wait for an address.
+    pub waiting: Gauge,
 }
 
-impl NorthboundMetrics {
+impl NetworkMetrics {
     /// Registers the families.
     pub fn new(registry: &mut Registry) -> Self {
         let metrics = Self {
-            transactions: Family::default(),
-            duration: Latency.new_metric(),
-            rows: Counter::default(),
-            ready: Gauge::default(),
-            objects: Family::default(),
-            age: Gauge::default(),
+            // From 100 µs to 26 s.
+            survey: Histogram::new(exponential_buckets(0.000_1, 4.0, 10)),
+            waiting: Gauge::default(),
         };
         registry.register(
-            "northbound_transactions",
-            "Transactions with OVN's northbound database, by how they ended; refused: a row is not to its liking; \
-             overtaken: somebody else changed a row meanwhile",
-            &metrics.transactions,
-        );
-        for outcome in ["done", "overtaken", "refused", "failed"] {
-            drop(metrics.transactions.get_or_create(&Ended { outcome }));
-        }
-        registry.register(
-            "northbound_transaction_seconds",
-            "Time that one transaction with OVN's northbound database took",
-            &metrics.duration,
+            "network_survey_seconds",
+            "Time to look at all networks, subnets, ports, routers, groups, floating IPs and load balancers once",
+            &metrics.survey,
         );
         registry.register(
-            "northbound_rows_written",
-            "Rows of OVN's northbound database that were inserted, changed or deleted",
-            &metrics.rows,
-        );
-        registry.register(
-            "northbound_session_ready",
-            "1 while this operator can write OVN's northbound database; only the operator that leads tries to",
-            &metrics.ready,
-        );
-        registry.register(
-            "northbound_objects",
-            "Objects with rows in OVN's northbound database, by how they stand",
-            &metrics.objects,
-        );
-        registry.register(
-            "northbound_oldest_change_seconds",
-            "How long OVN's northbound database has not been as it should be; 0 while it is",
-            &metrics.age,
+            "network_waiting_objects",
+            "Objects that wait for a free address; of a leader",
+            &metrics.waiting,
         );
         metrics
-    }
-
-    /// A transaction has ended.
-    pub fn transacted(&self, outcome: &'static str, took: Duration) {
-        self.transactions.get_or_create(&Ended { outcome }).inc();
-        self.duration.observe(took.as_secs_f64());
-    }
-
-    /// Rows were written.
-    pub fn wrote(&self, rows: usize) {
-        self.rows.inc_by(u64::try_from(rows).unwrap_or(u64::MAX));
-    }
-
-    /// Whether the session can be used.
-    pub fn ready(&self, ready: bool) {
-        self.ready.set(i64::from(ready));
-    }
-
-    /// How many objects stand how.
-    pub fn stand(&self, state: &'static str, count: usize) {
-        let gauge = self.objects.get_or_create(&Stands { state });
-        gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
-    }
-
-    /// For how long something has been to do.
-    pub fn age(&self, age: Duration) {
-        self.age
-            .set(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
     }
 }

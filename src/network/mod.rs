@@ -13,6 +13,8 @@
 //!
 //! The room never speaks to a node, and never decides where a server runs.
 
+pub mod allocator;
+pub mod controller;
 pub mod metrics;
 pub mod plan;
 pub mod realiser;

@@ -1,4 +1,26 @@
 //! What the room decides, purely: no client, no clock, no randomness.
 
+pub mod cloud;
 pub mod northbound;
 pub mod topology;
+
+pub mod survey;
+
+pub mod happening;
+pub mod keep;
+pub mod standing;
+
+mod world;
+
+pub mod layout;
+pub mod ledger;
+pub mod problem;
+
+pub mod balancer;
+pub mod floating;
+pub mod group;
+pub mod plugs;
+pub mod port;
+pub mod router;
+
+pub use world::{SERVER_LABEL, Seen, owner};

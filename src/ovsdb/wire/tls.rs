@@ -44,6 +44,16 @@ impl TlsError {
 }
 
 impl Tls {
+    /// The files of a folder as Kubernetes mounts a Secret of type `kubernetes.io/tls`: `ca.crt`, `tls.crt`, `tls.key`.
+    pub fn in_folder(folder: &Path) -> Self {
+        Self {
+            authority: folder.join("ca.crt"),
+            certificate: folder.join("tls.crt"),
+            key: folder.join("tls.key"),
+            server_name: None,
+        }
+    }
+
     /// What makes connections to `host`, and the name that its certificate must have. Reads files: not to be called where
     /// waiting is forbidden for longer than that takes.
     pub(super) fn connector(

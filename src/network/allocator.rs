@@ -1,0 +1,164 @@
+//! The ledger as controllers use it: behind a lock, with what was given away and is in nobody's status yet, and word to those
+//! who wait when something is released.
+//!
+//! It must never be asked before it has been told of everything that is taken ([`Allocator::renew`]).
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::plan::{
+    ledger::{Demand, Given, Ledger, Owner},
+    problem::Problem,
+    topology::{Origin, Uid},
+};
+
+/// Gives out addresses.
+#[derive(Default)]
+pub struct Allocator {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    ledger: Ledger,
+    /// Which survey the ledger is of.
+    survey: u64,
+    /// What was given away and may not be in anybody's status yet.
+    assumed: Vec<Assumed>,
+    /// Those who got nothing.
+    waiting: HashMap<Uid, Origin>,
+}
+
+struct Assumed {
+    owner: Arc<Owner>,
+    demand: Demand,
+    given: Given,
+    since: Instant,
+}
+
+/// By then a claim is in the object's status, or was given up: a request to the API server ends sooner.
+const ASSUMED_MAX: Duration = Duration::from_mins(1);
+
+/// What came of a demand.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// This.
+    Given(Given),
+    /// Nothing, and whoever asked is called when something was released.
+    Refused(Problem),
+    /// Nothing: more is known by now than when the demand was made.
+    Stale,
+}
+
+impl Allocator {
+    /// Learns everything that is taken anew, as survey `survey` found it; who is to be called since there is room.
+    pub fn renew(&self, ledger: Ledger, survey: u64) -> Vec<Origin> {
+        let mut state = self.locked();
+        let mut ledger = ledger;
+        ledger.go_on_after(&state.ledger);
+        state.assumed.retain(|assumed| {
+            assumed.since.elapsed() < ASSUMED_MAX && !is_written(&ledger, assumed)
+        });
+        for assumed in &state.assumed {
+            enter(&mut ledger, assumed);
+        }
+        let room = !state.waiting.is_empty() && ledger.has_room_beside(&state.ledger);
+        state.ledger = ledger;
+        state.survey = survey;
+        if !room {
+            return Vec::new();
+        }
+        state.waiting.drain().map(|(_, origin)| origin).collect()
+    }
+
+    /// Gives what is wanted, or says why not. Asked again for what was given already, it gives the same.
+    pub fn take(&self, survey: u64, owner: &Arc<Owner>, origin: &Origin, demand: &Demand) -> Taken {
+        let mut state = self.locked();
+        let mut assumed = state.assumed.iter();
+        let same = |assumed: &&Assumed| assumed.owner.uid == owner.uid && assumed.demand == *demand;
+        if let Some(assumed) = assumed.find(same) {
+            return Taken::Given(assumed.given.clone());
+        }
+        if state.survey != survey {
+            return Taken::Stale;
+        }
+        match state.ledger.take(owner, demand) {
+            Ok(given) => {
+                state.assumed.push(Assumed {
+                    owner: Arc::clone(owner),
+                    demand: demand.clone(),
+                    given: given.clone(),
+                    since: Instant::now(),
+                });
+                Taken::Given(given)
+            }
+            Err(problem) => {
+                state.waiting.insert(owner.uid.clone(), origin.clone());
+                Taken::Refused(problem)
+            }
+        }
+    }
+
+    /// Takes back what was given to somebody and is not in his status.
+    pub fn forget(&self, uid: &str) {
+        let mut state = self.locked();
+        let State {
+            ledger,
+            assumed,
+            waiting,
+            ..
+        } = &mut *state;
+        waiting.remove(uid);
+        for assumed in assumed.iter().filter(|assumed| assumed.owner.uid == uid) {
+            ledger.release(&assumed.given);
+        }
+        assumed.retain(|assumed| assumed.owner.uid != uid);
+    }
+
+    /// Whether something of these subnets was given away that is in nobody's status yet, or a MAC address of this network.
+    pub fn is_giving(&self, network: &str, subnet: Option<&str>) -> bool {
+        let state = self.locked();
+        state.assumed.iter().any(|assumed| {
+            let mac = assumed.given.mac.as_ref();
+            mac.is_some_and(|(of, _)| of == network)
+                || assumed
+                    .given
+                    .grants
+                    .iter()
+                    .any(|grant| Some(&*grant.subnet) == subnet)
+        })
+    }
+
+    /// How many wait for an address.
+    pub fn waiting(&self) -> usize {
+        self.locked().waiting.len()
+    }
+
+    /// A panic while it was held would be a bug; the next survey makes it anew.
+    fn locked(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_written(ledger: &Ledger, assumed: &Assumed) -> bool {
+    let Assumed { owner, given, .. } = assumed;
+    let mut grants = given.grants.iter();
+    let mac = given.mac.as_ref();
+    grants.all(|grant| ledger.has(&grant.subnet, grant.ip, &owner.uid))
+        && mac.is_none_or(|(network, mac)| ledger.has_mac(network, *mac, &owner.uid))
+}
+
+fn enter(ledger: &mut Ledger, assumed: &Assumed) {
+    // Whatever somebody's status has by now is his.
+    for grant in &assumed.given.grants {
+        let _ = ledger.claim(&grant.subnet, grant.ip, &assumed.owner);
+    }
+    if let Some((network, mac)) = &assumed.given.mac {
+        let _ = ledger.claim_mac(network, *mac, &assumed.owner);
+    }
+}

@@ -1,0 +1,137 @@
+//! Every kind of this room, as the reconciler needs to know it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::core::object::HasStatus;
+
+use crate::{
+    api::{
+        floating_ip::FloatingIP, load_balancer::LoadBalancer, network::Network, port::Port,
+        router::Router, security_group::SecurityGroup, subnet::Subnet,
+    },
+    cluster::Cache,
+    network::plan::{
+        Seen,
+        balancer::BalancerFinding,
+        cloud::uid,
+        floating::FloatingFinding,
+        group::GroupFinding,
+        ledger::Demand,
+        port::PortFinding,
+        router::RouterFinding,
+        standing::{self, News},
+        survey::{Findings, NetworkFinding, SubnetFinding},
+        topology::Uid,
+    },
+};
+
+use super::{Caches, kind::Kind};
+
+/// What is the same for each kind: where its copy and its findings are, and who says how it stands.
+macro_rules! common {
+    ($finding:ty, $field:ident, $standing:path) => {
+        type Finding = $finding;
+
+        fn cache(caches: &Caches) -> &Arc<Cache<Self>> {
+            &caches.$field
+        }
+
+        fn findings(findings: &Findings) -> &BTreeMap<Uid, $finding> {
+            &findings.$field
+        }
+
+        fn seen(finding: &$finding) -> &Seen {
+            &finding.seen
+        }
+
+        fn standing(&self, finding: &$finding, news: &News<'_>) -> Self::Status {
+            $standing(self, finding, news)
+        }
+
+        fn conditions(status: &<Self as HasStatus>::Status) -> &[Condition] {
+            &status.conditions
+        }
+    };
+}
+
+/// The same for those that have several addresses, each of which is of use without the others.
+macro_rules! demanding {
+    ($finding:ty) => {
+        fn demands(finding: &$finding) -> Vec<Demand> {
+            let slots = finding.demand.slots.iter();
+            let demands = slots.map(|slot| Demand {
+                slots: vec![slot.clone()],
+                ..Demand::default()
+            });
+            demands.collect()
+        }
+    };
+}
+
+impl Kind for Network {
+    const NAME: &'static str = "network";
+    const HELD: bool = true;
+    common!(NetworkFinding, networks, standing::network);
+
+    fn place(&self) -> Option<(Uid, Option<Uid>)> {
+        Some((uid(self).to_owned(), None))
+    }
+}
+
+impl Kind for Subnet {
+    const NAME: &'static str = "subnet";
+    const HELD: bool = true;
+    common!(SubnetFinding, subnets, standing::subnet);
+
+    fn place(&self) -> Option<(Uid, Option<Uid>)> {
+        Some((String::new(), Some(uid(self).to_owned())))
+    }
+}
+
+impl Kind for Port {
+    const NAME: &'static str = "port";
+    const HELD: bool = true;
+    common!(PortFinding, ports, standing::port);
+
+    fn demands(finding: &PortFinding) -> Vec<Demand> {
+        let demand = Some(&finding.demand).filter(|demand| !demand.is_empty());
+        let demand = demand.filter(|_| finding.refused.is_none());
+        demand.cloned().into_iter().collect()
+    }
+
+    fn wants_default(finding: &PortFinding) -> bool {
+        finding.wants_default
+    }
+}
+
+impl Kind for Router {
+    const NAME: &'static str = "router";
+    const HELD: bool = true;
+    common!(RouterFinding, routers, standing::router);
+    demanding!(RouterFinding);
+}
+
+impl Kind for SecurityGroup {
+    const NAME: &'static str = "securitygroup";
+    const HELD: bool = true;
+    common!(GroupFinding, groups, standing::group);
+}
+
+impl Kind for FloatingIP {
+    const NAME: &'static str = "floatingip";
+    const HELD: bool = false;
+    common!(FloatingFinding, floating, standing::floating);
+    demanding!(FloatingFinding);
+
+    fn row(finding: &FloatingFinding) -> &str {
+        &finding.row
+    }
+}
+
+impl Kind for LoadBalancer {
+    const NAME: &'static str = "loadbalancer";
+    const HELD: bool = false;
+    common!(BalancerFinding, balancers, standing::balancer);
+    demanding!(BalancerFinding);
+}

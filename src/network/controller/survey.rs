@@ -1,0 +1,184 @@
+//! Looks at the whole cloud whenever something changed, and calls whom it concerns.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures::{FutureExt, Stream, StreamExt, stream, stream::BoxStream};
+use tokio::{
+    sync::watch,
+    task,
+    time::{self, Instant},
+};
+use tracing::error;
+
+use crate::{
+    api::{
+        floating_ip::FloatingIP, load_balancer::LoadBalancer, network::Network, port::Port,
+        router::Router, security_group::SecurityGroup, subnet::Subnet,
+    },
+    network::{
+        plan::{
+            self,
+            survey::{Findings, Survey},
+            topology::{Origin, Uid},
+        },
+        realiser::StandingChange,
+    },
+};
+
+use super::{Call, Context, Picture, kind::Kind};
+
+/// How long changes are gathered: a survey takes about as long for thousands of ports, and nobody notices.
+const SETTLE: Duration = Duration::from_millis(20);
+
+/// How often everything is looked at although nothing has changed, in case anything was missed, and because what was given
+/// and never written is taken back.
+const EVERY: Duration = Duration::from_secs(30);
+
+/// Surveys until `stop` says true.
+pub async fn keep(ctx: Arc<Context>, mut stop: watch::Receiver<bool>) {
+    let mut changes = changes(&ctx);
+    let mut standings = match &ctx.realiser {
+        Some(realiser) => realiser.changes().boxed(),
+        None => stream::pending().boxed(),
+    };
+    let mut due = Instant::now();
+    loop {
+        let stopped = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => true,
+            Some(()) = changes.next() => false,
+            Some(change) = standings.next() => {
+                call_for(&ctx, change);
+                continue;
+            }
+            () = time::sleep_until(due) => false,
+        };
+        if stopped {
+            return;
+        }
+        time::sleep(SETTLE).await;
+        while let Some(Some(())) = changes.next().now_or_never() {}
+        once(&ctx).await;
+        due = Instant::now() + EVERY;
+    }
+}
+
+/// Looks at everything once.
+pub async fn once(ctx: &Arc<Context>) {
+    let number = ctx.picture.borrow().survey + 1;
+    let looking = Arc::clone(ctx);
+    let done = task::spawn_blocking(move || {
+        let began = Instant::now();
+        let survey = plan::survey::survey(&looking.caches.cloud(looking.tenant_mtu));
+        let took = began.elapsed();
+        looking.metrics.survey.observe(took.as_secs_f64());
+        survey
+    });
+    let survey = match done.await {
+        Ok(survey) => survey,
+        Err(error) => {
+            error!(%error, "a survey of the networks ended, which is a fault of this program: please report it");
+            return;
+        }
+    };
+    let Survey {
+        topology,
+        findings,
+        ledger,
+    } = survey;
+    let mut called = ctx.allocator.renew(ledger, number);
+    ctx.metrics
+        .waiting
+        .set(i64::try_from(ctx.allocator.waiting()).unwrap_or(i64::MAX));
+    if let Some(realiser) = &ctx.realiser {
+        realiser.want(Arc::new(topology));
+    }
+    let before = Arc::clone(&ctx.picture.borrow());
+    called.extend(concerned(&before.findings, &findings));
+    let survey = number;
+    ctx.picture
+        .send_replace(Arc::new(Picture { survey, findings }));
+    if !called.is_empty() {
+        call(ctx, Call::These(Arc::new(called)));
+    }
+}
+
+fn call(ctx: &Context, call: Call) {
+    // Nobody listening means that nobody waits.
+    let _ = ctx.calls.send(call);
+}
+
+/// Whoever something new was found of.
+fn concerned(before: &Findings, after: &Findings) -> Vec<Origin> {
+    let mut origins = Vec::new();
+    news::<Network>(before, after, &mut origins);
+    news::<Subnet>(before, after, &mut origins);
+    news::<Port>(before, after, &mut origins);
+    news::<Router>(before, after, &mut origins);
+    news::<SecurityGroup>(before, after, &mut origins);
+    news::<FloatingIP>(before, after, &mut origins);
+    news::<LoadBalancer>(before, after, &mut origins);
+    origins
+}
+
+fn news<K: Kind>(before: &Findings, after: &Findings, origins: &mut Vec<Origin>) {
+    let before = K::findings(before);
+    let is_new = |(uid, finding): &(&Uid, &K::Finding)| before.get(*uid) != Some(*finding);
+    let new = K::findings(after).iter().filter(is_new);
+    origins.extend(new.map(|(_, finding)| K::seen(finding).origin.clone()));
+}
+
+/// Calls those whose standing in OVN may have changed.
+fn call_for(ctx: &Context, change: StandingChange) {
+    let StandingChange::One(uid) = change else {
+        call(ctx, Call::All);
+        return;
+    };
+    let picture = Arc::clone(&ctx.picture.borrow());
+    let findings = &picture.findings;
+    let mut called = Vec::new();
+    found::<Network>(findings, &uid, &mut called);
+    found::<Port>(findings, &uid, &mut called);
+    found::<Router>(findings, &uid, &mut called);
+    found::<SecurityGroup>(findings, &uid, &mut called);
+    found::<FloatingIP>(findings, &uid, &mut called);
+    found::<LoadBalancer>(findings, &uid, &mut called);
+    if findings.balancers.contains_key(&uid) {
+        let led = findings
+            .floating
+            .values()
+            .filter(|floating| floating.row == uid);
+        called.extend(led.map(|floating| floating.seen.origin.clone()));
+    }
+    if !called.is_empty() {
+        call(ctx, Call::These(Arc::new(called)));
+    }
+}
+
+fn found<K: Kind>(findings: &Findings, uid: &str, called: &mut Vec<Origin>) {
+    let findings: &BTreeMap<Uid, K::Finding> = K::findings(findings);
+    called.extend(
+        findings
+            .get(uid)
+            .map(|finding| K::seen(finding).origin.clone()),
+    );
+}
+
+/// A word for each change of anything that surveys look at.
+fn changes(ctx: &Context) -> impl Stream<Item = ()> + Send + Unpin + 'static {
+    let caches = &ctx.caches;
+    let all: [BoxStream<'static, ()>; 8] = [
+        caches.networks.changes().map(drop).boxed(),
+        caches.subnets.changes().map(drop).boxed(),
+        caches.ports.changes().map(drop).boxed(),
+        caches.routers.changes().map(drop).boxed(),
+        caches.groups.changes().map(drop).boxed(),
+        caches.floating.changes().map(drop).boxed(),
+        caches.balancers.changes().map(drop).boxed(),
+        stream::select(
+            caches.servers.changes().map(drop),
+            caches.hypervisors.changes().map(drop),
+        )
+        .boxed(),
+    ];
+    stream::select_all(all)
+}

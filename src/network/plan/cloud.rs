@@ -1,0 +1,140 @@
+//! Everything that networks are made of, as the caches have it at one moment, and how to find things in it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use kube::{Resource, ResourceExt};
+
+use crate::api::{
+    floating_ip::FloatingIP, hypervisor::Hypervisor, load_balancer::LoadBalancer, network::Network,
+    port::Port, router::Router, security_group::SecurityGroup, server::Server, subnet::Subnet,
+};
+
+use super::topology::{Origin, Uid};
+
+/// All objects of a kind, the oldest first.
+#[derive(Debug)]
+pub struct Shelf<K> {
+    all: Vec<Arc<K>>,
+    places: BTreeMap<String, BTreeMap<String, usize>>,
+    uids: BTreeMap<Uid, usize>,
+}
+
+impl<K: Resource<DynamicType = ()>> Shelf<K> {
+    /// Puts them in order. Equal objects make an equal shelf, whatever order they come in.
+    pub fn new(mut all: Vec<Arc<K>>) -> Self {
+        all.sort_by(|one, other| age(&**one).cmp(&age(&**other)));
+        let mut places: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
+        let mut uids = BTreeMap::new();
+        for (at, object) in all.iter().enumerate() {
+            let meta = object.meta();
+            let home = meta.namespace.as_deref().unwrap_or_default();
+            if !places.contains_key(home) {
+                places.insert(home.to_owned(), BTreeMap::new());
+            }
+            if let Some(home) = places.get_mut(home) {
+                home.insert(object.name_any(), at);
+            }
+            uids.insert(uid(&**object).to_owned(), at);
+        }
+        Self { all, places, uids }
+    }
+
+    /// The object of this name.
+    pub fn get(&self, namespace: &str, name: &str) -> Option<&K> {
+        let at = self.places.get(namespace)?.get(name)?;
+        self.all.get(*at).map(|object| &**object)
+    }
+
+    /// The object of this UID.
+    pub fn of_uid(&self, uid: &str) -> Option<&K> {
+        self.all.get(*self.uids.get(uid)?).map(|object| &**object)
+    }
+
+    /// All of them, the oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &K> {
+        self.all.iter().map(|object| &**object)
+    }
+}
+
+impl<K: Resource<DynamicType = ()>> Default for Shelf<K> {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
+}
+
+/// What is older comes first; what is equally old, in the order of UIDs.
+pub fn age<K: Resource>(object: &K) -> (Option<jiff::Timestamp>, &str) {
+    let made = object.meta().creation_timestamp.as_ref();
+    (made.map(|made| made.0), uid(object))
+}
+
+/// All of it.
+#[derive(Debug, Default)]
+pub struct Cloud {
+    /// Networks.
+    pub networks: Shelf<Network>,
+    /// Subnets.
+    pub subnets: Shelf<Subnet>,
+    /// Ports.
+    pub ports: Shelf<Port>,
+    /// Routers.
+    pub routers: Shelf<Router>,
+    /// Security groups.
+    pub groups: Shelf<SecurityGroup>,
+    /// Floating IPs.
+    pub floating: Shelf<FloatingIP>,
+    /// Load balancers.
+    pub balancers: Shelf<LoadBalancer>,
+    /// Servers, which say where ports are and what they are called.
+    pub servers: Shelf<Server>,
+    /// Hypervisors, which say where routers' gateways can be.
+    pub hypervisors: Shelf<Hypervisor>,
+    /// The MTU of a tenant's network that does not say its own.
+    pub tenant_mtu: u16,
+}
+
+/// An object's UID.
+pub fn uid<K: Resource>(object: &K) -> &str {
+    object.meta().uid.as_deref().unwrap_or_default()
+}
+
+/// An object's project.
+pub fn home<K: Resource>(object: &K) -> &str {
+    object.meta().namespace.as_deref().unwrap_or_default()
+}
+
+/// An object's name.
+pub fn name<K: Resource>(object: &K) -> &str {
+    object.meta().name.as_deref().unwrap_or_default()
+}
+
+/// How an object is called in messages: `shop/web-1`.
+pub fn full<K: Resource>(object: &K) -> String {
+    format!("{}/{}", home(object), name(object))
+}
+
+/// How an object is called where its kind matters: `port shop/web-1`.
+pub fn called<K: Resource<DynamicType = ()>>(object: &K) -> String {
+    let kind = match &*K::kind(&()) {
+        "SecurityGroup" => "security group".to_owned(),
+        "FloatingIP" => "floating IP".to_owned(),
+        "LoadBalancer" => "load balancer".to_owned(),
+        kind => kind.to_lowercase(),
+    };
+    format!("{kind} {}", full(object))
+}
+
+/// Whether somebody asked for an object's deletion.
+pub fn leaving<K: Resource>(object: &K) -> bool {
+    object.meta().deletion_timestamp.is_some()
+}
+
+/// Which object something is made of.
+pub fn origin<K: Resource<DynamicType = ()>>(kind: &'static str, object: &K) -> Origin {
+    Origin {
+        kind,
+        namespace: home(object).to_owned(),
+        name: name(object).to_owned(),
+        uid: uid(object).to_owned(),
+    }
+}

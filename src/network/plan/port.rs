@@ -1,0 +1,359 @@
+//! Ports beside the others: the network, the groups and the server of each, and which addresses it lacks.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use crate::api::{
+    network::Network,
+    port::{AddressWish, Port},
+    security_group::{DEFAULT, Family},
+    server::Server,
+};
+
+use super::{
+    cloud::{Cloud, full, home, leaving, name, uid},
+    layout::{Layout, Net, Sub},
+    ledger::{Demand, Ledger, Role, Slot, Wish},
+    problem::Problem,
+    topology::{self, Uid},
+    world::{SERVER_LABEL, Seen, Users, World, host_name, owner},
+};
+
+/// What is found of a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortFinding {
+    /// As of any object.
+    pub seen: Seen,
+    /// The network, if it can be on it.
+    pub network: Option<Uid>,
+    /// The largest packet.
+    pub mtu: Option<u16>,
+    /// Why it can have no addresses.
+    pub refused: Option<Problem>,
+    /// What it lacks.
+    pub demand: Demand,
+    /// The server that uses it.
+    pub server: Option<String>,
+    /// Where that runs.
+    pub node: Option<String>,
+    /// Whether its project lacks the security group `default`, and it wants that one.
+    pub wants_default: bool,
+}
+
+/// A port as it is to be made, with the UID of its network.
+pub type Plugged = (Uid, topology::Port);
+
+/// Looks at a port.
+pub fn look(world: &mut World<'_>, port: &Port) -> (PortFinding, Option<Plugged>) {
+    let server = server_of(world, port);
+    if let Some(server) = server {
+        world.users.note(port, server);
+    }
+    let mut finding = PortFinding {
+        seen: Seen::of("Port", port),
+        network: None,
+        mtu: None,
+        refused: None,
+        demand: Demand::default(),
+        server: server.map(|server| name(server).to_owned()),
+        node: server.and_then(node).map(str::to_owned),
+        wants_default: false,
+    };
+    let held = port
+        .status
+        .as_ref()
+        .and_then(|status| status.network.as_deref());
+    let World {
+        cloud,
+        layout,
+        ledger,
+        users,
+        by_port: _,
+    } = world;
+    let net = match layout.net(&port.spec.network, home(port), held) {
+        Ok(net) => net,
+        Err(problem) => {
+            finding.refused = Some(problem);
+            return (finding, None);
+        }
+    };
+    finding.network = Some(net.uid.to_owned());
+    finding.mtu = Some(net.mtu);
+    let groups = groups(cloud, users, port, &mut finding);
+    let addresses = held_addresses(layout, ledger, net, port, &mut finding.seen.problems);
+    if held.is_some() || !leaving(net.object) {
+        users.note(net.object, port);
+    }
+    for (subnet, _) in &addresses {
+        if let Some(sub) = layout.subs.get(subnet.as_str()) {
+            users.note(sub.object, port);
+        }
+    }
+    match demand(layout, net, port) {
+        Ok(demand) => finding.demand = demand,
+        Err(problem) => finding.refused = Some(problem),
+    }
+    let secure = security(net.object, port, &mut finding.seen.problems);
+    let pairs = pairs(net.object, port, &mut finding.seen.problems);
+    let mac = port.status.as_ref().and_then(|status| status.mac);
+    let Some(mac) = mac.filter(|mac| {
+        let claimed = ledger.claim_mac(net.uid, *mac, &owner(port));
+        finding.seen.problems.extend(claimed.clone().err());
+        claimed.is_ok()
+    }) else {
+        return (finding, None);
+    };
+    finding.seen.made = true;
+    let plugged = topology::Port {
+        origin: finding.seen.origin.clone(),
+        mac,
+        addresses,
+        secure,
+        pairs,
+        groups,
+        qos: port.spec.qos.clone(),
+        enabled: port.spec.enabled,
+        node: finding.node.clone(),
+        names: server
+            .map(|server| names(net.object, server))
+            .unwrap_or_default(),
+    };
+    (finding, Some((net.uid.to_owned(), plugged)))
+}
+
+/// The server that uses a port. Whoever has it keeps it, for as long as he wants it; then it is the oldest that does.
+fn server_of<'a>(world: &World<'a>, port: &Port) -> Option<&'a Server> {
+    let home = home(port);
+    let named = world.by_port.get(&(home, name(port)));
+    let made_for = port
+        .metadata
+        .labels
+        .as_ref()
+        .and_then(|labels| labels.get(SERVER_LABEL));
+    let made_for = made_for.and_then(|uid| world.cloud.servers.of_uid(uid));
+    let made_for = made_for.filter(|server| self::home(*server) == home);
+    let mut wanting = made_for
+        .into_iter()
+        .chain(named.into_iter().flatten().copied());
+    let holder = port
+        .status
+        .as_ref()
+        .and_then(|status| status.server.as_deref());
+    let first = wanting.clone().next();
+    wanting
+        .find(|server| Some(name(*server)) == holder)
+        .or(first)
+}
+
+fn node(server: &Server) -> Option<&str> {
+    server.status.as_ref()?.node.as_deref()
+}
+
+/// What a server is called inside of a network. Of another project's, that is said, too: nobody takes names from the
+/// network's owner.
+fn names(network: &Network, server: &Server) -> Vec<String> {
+    let host = host_name(server);
+    let long = format!("{host}.{}", home(server));
+    if home(network) == home(server) {
+        vec![host, long]
+    } else {
+        vec![long]
+    }
+}
+
+fn groups(
+    cloud: &Cloud,
+    users: &mut Users,
+    port: &Port,
+    finding: &mut PortFinding,
+) -> BTreeSet<Uid> {
+    let default = [DEFAULT.to_owned()];
+    let names = port.spec.security_groups.as_deref().unwrap_or(&default);
+    let mut groups = BTreeSet::new();
+    for name in names {
+        match cloud.groups.get(home(port), name) {
+            Some(group) => {
+                users.note(group, port);
+                groups.insert(uid(group).to_owned());
+            }
+            None if name == DEFAULT => finding.wants_default = true,
+            None => finding.seen.problems.push(Problem::NoGroup(name.clone())),
+        }
+    }
+    groups
+}
+
+/// The addresses that it has, each of which is its own and of its network.
+fn held_addresses(
+    layout: &Layout<'_>,
+    ledger: &mut Ledger,
+    net: &Net<'_>,
+    port: &Port,
+    problems: &mut Vec<Problem>,
+) -> Vec<(Uid, IpAddr)> {
+    let mut addresses = Vec::new();
+    let owner = owner(port);
+    for address in port.status.iter().flat_map(|status| &status.addresses) {
+        let Some(sub) = layout.sub_of(net, address) else {
+            let subnet = format!("{}/{}", home(net.object), address.subnet);
+            problems.push(
+                match layout.cloud.subnets.get(home(net.object), &address.subnet) {
+                    Some(_) => Problem::SubnetRefused(subnet),
+                    None => Problem::NoSubnet {
+                        subnet,
+                        network: full(net.object),
+                    },
+                },
+            );
+            continue;
+        };
+        match ledger.claim(sub.uid, address.ip, &owner) {
+            Ok(()) => addresses.push((sub.uid.to_owned(), address.ip)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    addresses
+}
+
+/// What a port lacks.
+fn demand(layout: &Layout<'_>, net: &Net<'_>, port: &Port) -> Result<Demand, Problem> {
+    let status = port.status.as_ref();
+    let has_mac = status.and_then(|status| status.mac);
+    let mut demand = Demand {
+        has_mac,
+        ..Demand::default()
+    };
+    if leaving(port) {
+        return Ok(demand);
+    }
+    if has_mac.is_none() {
+        demand.mac = Some((net.uid.to_owned(), port.spec.mac));
+    }
+    if status.is_none_or(|status| status.addresses.is_empty()) {
+        demand.slots = if port.spec.addresses.is_empty() {
+            free_slots(layout, net)?
+        } else {
+            let wishes = port.spec.addresses.iter();
+            let slots = wishes.map(|wish| wished(layout, net, wish));
+            slots.collect::<Result<_, _>>()?
+        };
+    }
+    Ok(demand)
+}
+
+/// One of each family that the network has.
+fn free_slots(layout: &Layout<'_>, net: &Net<'_>) -> Result<Vec<Slot>, Problem> {
+    let of = |family| {
+        let subs = layout
+            .subs_of(net)
+            .filter(move |sub| sub.family() == family);
+        let open: Vec<&Sub<'_>> = subs.filter(|sub| !leaving(sub.object)).collect();
+        let slaac = open.iter().find(|sub| sub.is_slaac()).copied();
+        let (subs, wish) = match slaac {
+            Some(slaac) => (vec![slaac], Wish::Slaac),
+            None => (open, Wish::Any),
+        };
+        (!subs.is_empty()).then(|| slot(&subs, wish))
+    };
+    let slots: Vec<Slot> = [Family::Ipv4, Family::Ipv6]
+        .into_iter()
+        .filter_map(of)
+        .collect();
+    if slots.is_empty() {
+        return Err(Problem::NoSubnetYet(full(net.object)));
+    }
+    Ok(slots)
+}
+
+fn slot(subs: &[&Sub<'_>], wish: Wish) -> Slot {
+    let choice = |sub: &&Sub<'_>| (sub.uid.to_owned(), name(sub.object).to_owned());
+    Slot {
+        role: Role::Own,
+        choices: subs.iter().map(choice).collect(),
+        wish,
+    }
+}
+
+fn wished(layout: &Layout<'_>, net: &Net<'_>, wish: &AddressWish) -> Result<Slot, Problem> {
+    let sub = match (&wish.subnet, wish.ip) {
+        (Some(subnet), _) => named(layout, net, subnet)?,
+        (None, Some(ip)) => {
+            let mut subs = layout.subs_of(net);
+            subs.find(|sub| sub.cidr.contains(ip)).ok_or_else(|| {
+                let cidrs: Vec<_> = layout
+                    .subs_of(net)
+                    .map(|sub| sub.cidr.to_string())
+                    .collect();
+                match cidrs.is_empty() {
+                    true => Problem::NoSubnetYet(full(net.object)),
+                    false => Problem::AddressNowhere {
+                        ip,
+                        network: full(net.object),
+                        subnets: cidrs.join(", "),
+                    },
+                }
+            })?
+        }
+        // The schema rules it out.
+        (None, None) => return Err(Problem::NoSubnetYet(full(net.object))),
+    };
+    Ok(slot(
+        &[sub],
+        match wish.ip {
+            None if sub.is_slaac() => Wish::Slaac,
+            None => Wish::Any,
+            Some(ip) => Wish::This(ip),
+        },
+    ))
+}
+
+fn named<'b, 'a>(
+    layout: &'b Layout<'a>,
+    net: &Net<'a>,
+    subnet: &str,
+) -> Result<&'b Sub<'a>, Problem> {
+    let project = home(net.object);
+    let found = layout.cloud.subnets.get(project, subnet);
+    let sub = found.and_then(|found| layout.subs.get(uid(found)));
+    let sub = sub.ok_or_else(|| Problem::NoSubnet {
+        subnet: subnet.to_owned(),
+        network: full(net.object),
+    })?;
+    if sub.network != Some(net.uid) {
+        return Err(Problem::SubnetElsewhere {
+            subnet: full(sub.object),
+            its: format!("{project}/{}", sub.object.spec.network),
+            network: full(net.object),
+        });
+    }
+    if !sub.accepted {
+        return Err(Problem::SubnetRefused(full(sub.object)));
+    }
+    Ok(sub)
+}
+
+fn security(network: &Network, port: &Port, problems: &mut Vec<Problem>) -> bool {
+    let wanted = port
+        .spec
+        .port_security
+        .unwrap_or(network.spec.port_security);
+    let foreign = home(network) != home(port);
+    if foreign && network.spec.port_security && !wanted {
+        problems.push(Problem::ForeignUnsecured(full(network)));
+        return true;
+    }
+    wanted
+}
+
+type Pair = (crate::api::address::Cidr, Option<crate::api::address::Mac>);
+
+fn pairs(network: &Network, port: &Port, problems: &mut Vec<Problem>) -> Vec<Pair> {
+    let pairs = &port.spec.allowed_address_pairs;
+    if home(network) != home(port) && !pairs.is_empty() {
+        problems.push(Problem::ForeignPairs(full(network)));
+        return Vec::new();
+    }
+    let pairs = pairs
+        .iter()
+        .filter_map(|pair| Some((pair.prefix()?, pair.mac)));
+    pairs.collect()
+}
