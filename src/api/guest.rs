@@ -27,6 +27,12 @@ pub const SEED_USER_DATA: &str = "user-data";
 /// The key of a seed Secret that holds cloud-init's `meta-data`.
 pub const SEED_META_DATA: &str = "meta-data";
 
+/// The key of a seed Secret that holds cloud-init's `network-config`, if the server has networks.
+pub const SEED_NETWORK_CONFIG: &str = "network-config";
+
+/// The most NICs that a guest has.
+pub const NICS_MAX: usize = 16;
+
 /// A server as its node is told of it. Internal: made by the operator from a Server, obeyed by the node's agent.
 /// Change the Server instead.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -210,13 +216,20 @@ pub struct GuestStatus {
     /// How often it was started again after it had ended by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restarts: Option<i64>,
+    /// The UIDs of the Ports whose NICs are plugged in: of a guest that runs those that it sees, of one that is off those
+    /// that it will see.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 36)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub nics: Vec<String>,
     /// What became of the last action.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<ActionRecord>,
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready` (the guest is as its spec asks), `StorageReady` (its disk is there), `Running`, `Stalled`.
+    /// `Ready` (the guest is as its spec asks), `StorageReady` (its disk is there), `NetworkReady` (its NICs are plugged in,
+    /// and no others), `Running`, `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

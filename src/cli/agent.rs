@@ -17,7 +17,7 @@ use crate::{
         controller::{
             self, MANAGER,
             heartbeat::beat,
-            host::{Host, Site, report::Source},
+            host::{Host, Site, report::Source, switch::Switch},
             memory::Memory,
             storage,
         },
@@ -132,12 +132,14 @@ pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
         };
         let (driver, host) = (Libvirt::new(settings), Host::default());
+        let switch = Switch::new(&site.open_vswitch);
         let writer = Writer::new(client.clone(), MANAGER);
         let source = Source {
             node: &node_name,
             writer: &writer,
             driver: &driver,
             host: &host,
+            switch: &switch,
             site: &site,
         };
         let (images, disks) = tokio::select! {
@@ -173,6 +175,7 @@ pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
             disks,
             memory: Memory::default(),
             host,
+            switch,
             metrics: metrics.node,
         });
         // Boxed, since it is large: it holds everything that the agent does at once.

@@ -4,19 +4,24 @@
 //! libvirt's driver does, the kinds of failures included.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard},
 };
 
 use serde::Deserialize;
 use tokio::sync::broadcast;
 
+use crate::api::guest::Nic;
+
 use super::{
     driver::{
         DomainEvent, DomainId, DomainInfo, DomainState, Driver, DriverError, DriverEvent, Events,
-        Failure, Leftovers, Operation, PauseReason, StopReason, Subject,
+        Failure, Leftovers, Operation, PauseReason, PortId, StopReason, Subject,
     },
-    plan::{capabilities::HostFacts, domain::Mark},
+    plan::{
+        capabilities::HostFacts,
+        domain::{Mark, ports},
+    },
 };
 
 /// How many events a test may leave unheard.
@@ -43,6 +48,7 @@ struct FakeDomain {
     info: DomainInfo,
     xml: String,
     heeds_power_button: bool,
+    lets_go: bool,
 }
 
 /// What the fake reads of a definition.
@@ -75,6 +81,7 @@ impl Fake {
             info,
             xml: String::new(),
             heeds_power_button: true,
+            lets_go: true,
         };
         self.state().domains.insert(domain.info.id, domain);
     }
@@ -97,6 +104,11 @@ impl Fake {
     /// Whether the guest powers off when asked; it does unless told otherwise.
     pub fn heed_power_button(&self, id: DomainId, heeds: bool) {
         self.change(id, |domain| domain.heeds_power_button = heeds);
+    }
+
+    /// Whether the guest lets go of NICs when asked; it does unless told otherwise.
+    pub fn let_go(&self, id: DomainId, lets_go: bool) {
+        self.change(id, |domain| domain.lets_go = lets_go);
     }
 
     /// The domain ends by itself.
@@ -213,12 +225,14 @@ impl FakeDomain {
     fn run(&mut self) {
         self.info.state = DomainState::Running;
         self.info.running_mark.clone_from(&self.info.mark);
+        self.info.plugged_nics.clone_from(&self.info.defined_nics);
         self.info.has_managed_save = false;
     }
 
     fn stop(&mut self, reason: StopReason) {
         self.info.state = DomainState::Shutoff(reason);
         self.info.running_mark = None;
+        self.info.plugged_nics.clear();
     }
 
     /// Moves to `state`, and tells `event` if it was not there already.
@@ -268,6 +282,8 @@ impl Driver for Fake {
         if read.uuid != id.to_string() {
             return Err(refuse(format!("the definition is of {}", read.uuid)));
         }
+        let nics = ports(xml).map_err(|error| refuse(error.to_string()))?;
+        let nics = nics.iter().map(|port| port.parse().unwrap()).collect();
         {
             let mut state = self.state();
             let domain = state.domains.entry(id).or_insert_with(|| FakeDomain {
@@ -278,14 +294,18 @@ impl Driver for Fake {
                     has_managed_save: false,
                     mark: read.metadata.guest.clone(),
                     running_mark: None,
+                    defined_nics: BTreeSet::new(),
+                    plugged_nics: BTreeSet::new(),
                 },
                 xml: String::new(),
                 heeds_power_button: true,
+                lets_go: true,
             });
             if !domain.info.is_ours() {
                 return Err(refuse("foreign".into()));
             }
             domain.info.mark = read.metadata.guest;
+            domain.info.defined_nics = nics;
             xml.clone_into(&mut domain.xml);
         }
         self.happened(id, DomainEvent::Defined);
@@ -385,6 +405,34 @@ impl Driver for Fake {
 
     async fn nmi(&self, id: DomainId) -> Result<(), DriverError> {
         self.verb(Operation::Nmi, id, true, |_| Vec::new())
+    }
+
+    async fn plug(&self, id: DomainId, nic: &Nic) -> Result<(), DriverError> {
+        let port = nic.port.parse().unwrap();
+        self.verb(Operation::Plug, id, false, |domain| {
+            if domain.info.state.is_active() {
+                domain.info.plugged_nics.insert(port);
+            }
+            domain.info.defined_nics.insert(port);
+            Vec::new()
+        })
+    }
+
+    async fn unplug(&self, id: DomainId, port: PortId) -> Result<(), DriverError> {
+        self.verb(Operation::Unplug, id, false, |domain| {
+            if !domain.info.plugged_nics.contains(&port) {
+                domain.info.defined_nics.remove(&port);
+                return Vec::new();
+            }
+            let hears = domain.lets_go && domain.info.state == DomainState::Running;
+            if hears {
+                domain.info.plugged_nics.remove(&port);
+            }
+            hears
+                .then_some(DomainEvent::Unplugged)
+                .into_iter()
+                .collect()
+        })
     }
 
     async fn host(&self) -> Result<HostFacts, DriverError> {

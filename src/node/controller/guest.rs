@@ -11,7 +11,9 @@ use kube::{ResourceExt, runtime::controller::Action};
 
 use crate::{
     api::{
-        guest::{FINALIZER, Guest, GuestStatus, SEED_META_DATA, SEED_USER_DATA},
+        guest::{
+            FINALIZER, Guest, GuestStatus, SEED_META_DATA, SEED_NETWORK_CONFIG, SEED_USER_DATA,
+        },
         server::PowerState,
     },
     cluster::{
@@ -90,6 +92,11 @@ impl<D: Driver> Reconciler for GuestController<D> {
         }
         if progress.done.contains(&Step::Revive) {
             ctx.memory.revived(&uid, Timestamp::now());
+        }
+        for step in &progress.done {
+            if let Step::Unplug(port) = step {
+                ctx.memory.unplugged(&uid, *port, Timestamp::now());
+            }
         }
         if progress.done.contains(&Step::Release) {
             ctx.memory.forget(&uid);
@@ -215,7 +222,7 @@ async fn documents<D: Driver>(
     let documents = Documents {
         user_data: take(SEED_USER_DATA).unwrap_or_default(),
         meta_data: take(SEED_META_DATA).unwrap_or_default(),
-        network_config: None,
+        network_config: take(SEED_NETWORK_CONFIG),
     };
     Ok((Papers::There, Some(documents)))
 }

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::node::{
-    driver::DomainEvent,
+    driver::{DomainEvent, PortId},
     plan::{
         action::{Outcome, Recent},
         decide,
@@ -65,6 +65,7 @@ impl Memory {
             DomainEvent::Started => {
                 *started_at = Some(now);
                 recent.asked_at = None;
+                recent.unplugged_at.clear();
             }
             DomainEvent::Stopped(_) => {
                 let ran = started_at.take().map(|since| now.duration_since(since));
@@ -81,7 +82,8 @@ impl Memory {
             | DomainEvent::Resumed
             | DomainEvent::ShuttingDown
             | DomainEvent::Panicked
-            | DomainEvent::IoError => {}
+            | DomainEvent::IoError
+            | DomainEvent::Unplugged => {}
         }
     }
 
@@ -101,6 +103,16 @@ impl Memory {
             .or_default()
             .recent
             .revived_at = Some(now);
+    }
+
+    /// Takes note that the guest was asked to let go of a NIC.
+    pub fn unplugged(&self, uid: &str, port: PortId, now: Timestamp) {
+        self.locked()
+            .entry(uid.to_owned())
+            .or_default()
+            .recent
+            .unplugged_at
+            .insert(port, now);
     }
 
     /// Takes note that the guest is not meant to run: that it ends is no failure.

@@ -45,6 +45,8 @@ pub struct Context<D> {
     pub memory: memory::Memory,
     /// What the host is, once the hypervisor has said it.
     pub host: host::Host,
+    /// The host's switch.
+    pub switch: host::switch::Switch,
     /// What is counted.
     pub metrics: NodeMetrics,
 }
@@ -57,6 +59,7 @@ impl<D: Driver> Context<D> {
             writer: &self.writer,
             driver: &self.driver,
             host: &self.host,
+            switch: &self.switch,
             site: &self.site,
         }
     }

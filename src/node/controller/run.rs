@@ -29,7 +29,7 @@ pub async fn all<D: Driver>(
     let triggers = vec![
         own(&ctx.guests),
         events(Arc::clone(&ctx), tell.clone()),
-        images(Arc::clone(&ctx), tell),
+        images(Arc::clone(&ctx), tell.clone()),
     ];
     let beats = heartbeat::beat(
         ctx.writer.clone(),
@@ -52,9 +52,18 @@ pub async fn all<D: Driver>(
             metrics,
             stop.clone()
         ),
+        until(ctx.switch.keep_telling(tell), stop.clone()),
         host::report::keep_reporting(Arc::clone(&ctx), news, stop.clone()),
         sweep::keep_sweeping(Arc::clone(&ctx), stop),
     );
+}
+
+/// Does `work` until `stop` says true.
+async fn until(work: impl Future<Output = ()>, mut stop: watch::Receiver<bool>) {
+    tokio::select! {
+        () = work => {}
+        _ = stop.wait_for(|stop| *stop) => {}
+    }
 }
 
 /// A trigger for each guest that something happened to; for all of them when events may have been missed.

@@ -23,7 +23,7 @@ use crate::{
     node::{
         controller::{
             Context, MANAGER,
-            host::{Host, Site},
+            host::{Host, Site, switch::Switch},
             memory::Memory,
         },
         disks::{Disks, GuestFolder},
@@ -124,6 +124,7 @@ pub(super) async fn stage(guests: Vec<Guest>) -> Stage {
         disks: Disks::new(state.path()).unwrap(),
         memory: Memory::default(),
         host: Host::default(),
+        switch: Switch::new(&state.path().join("db.sock")),
         metrics: NodeMetrics::default(),
     };
     Stage {

@@ -1,13 +1,15 @@
 //! Does what was decided, step by step. Holds no opinion: every branch here is one step.
 
 use crate::{
+    api::guest::Nic,
     cluster::telemetry,
     node::{
         disks::DiskError,
-        driver::{Driver, DriverError, Failure, Leftovers},
+        driver::{Driver, DriverError, Failure, Leftovers, PortId},
         images::Presence,
         plan::{
             decide::Step,
+            host,
             report::{Part, Progress, StepFailure},
         },
         seed::{self, SeedError},
@@ -70,6 +72,9 @@ pub(super) async fn act<D: Driver>(ctx: &Context<D>, work: &Work, steps: &[Step]
             }
         }
     }
+    if progress.failure.is_some() && !work.guest.spec.nics.is_empty() {
+        progress.switch = host::trouble(&ctx.switch.look().await, &ctx.node);
+    }
     progress
 }
 
@@ -107,6 +112,12 @@ async fn take<D: Driver>(ctx: &Context<D>, work: &Work, step: Step) -> Result<()
         Step::Suspend => driver.suspend_to_disk(id).await?,
         Step::Reset => driver.reset(id).await?,
         Step::Nmi => driver.nmi(id).await?,
+        Step::Plug(port) => {
+            let nic = work.nic(port);
+            let nic = nic.ok_or(StepError::NotReady("plug a NIC in"))?;
+            driver.plug(id, nic).await?;
+        }
+        Step::Unplug(port) => driver.unplug(id, port).await?,
         Step::DiscardSaved => driver.discard_saved(id).await?,
         Step::Undefine => driver.undefine(id, Leftovers::Remove).await?,
         Step::RemoveFiles => work.folder.remove().await?,
@@ -127,6 +138,11 @@ async fn make_disk(work: &Work) -> Result<(), StepError> {
 }
 
 impl Work {
+    fn nic(&self, port: PortId) -> Option<&Nic> {
+        let mut nics = self.guest.spec.nics.iter();
+        nics.find(|nic| nic.port.parse() == Ok(port))
+    }
+
     /// The server that this is, for logs: `project/name`.
     fn server(&self) -> String {
         let server = &self.guest.spec.server;

@@ -1,6 +1,6 @@
 //! A domain as it is: which one, what it does, and whether it is ours.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use thiserror::Error;
 
@@ -10,25 +10,64 @@ use crate::node::plan::domain::Mark;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DomainId(u128);
 
+/// Which NIC of a domain: the UID of its Port.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PortId(u128);
+
 /// A text that is no UUID.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("{0:?} is no UUID")]
 pub struct DomainIdError(String);
 
+/// Takes the canonical form only (8-4-4-4-12 hexadecimal digits), in either case.
+fn read(text: &str) -> Result<u128, DomainIdError> {
+    let groups: Vec<&str> = text.split('-').collect();
+    let shaped = groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12]);
+    let digits = groups.concat();
+    if !shaped || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(DomainIdError(text.to_owned()));
+    }
+    u128::from_str_radix(&digits, 16).map_err(|_| DomainIdError(text.to_owned()))
+}
+
+fn write(id: u128, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let hex = format!("{id:032x}");
+    write!(
+        f,
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    )
+}
+
+impl FromStr for PortId {
+    type Err = DomainIdError;
+
+    fn from_str(text: &str) -> Result<Self, DomainIdError> {
+        read(text).map(Self)
+    }
+}
+
+impl fmt::Display for PortId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write(self.0, f)
+    }
+}
+
+impl fmt::Debug for PortId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl FromStr for DomainId {
     type Err = DomainIdError;
 
-    /// Takes the canonical form only (8-4-4-4-12 hexadecimal digits), in either case.
     fn from_str(text: &str) -> Result<Self, DomainIdError> {
-        let groups: Vec<&str> = text.split('-').collect();
-        let shaped = groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12]);
-        let digits = groups.concat();
-        if !shaped || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(DomainIdError(text.to_owned()));
-        }
-        u128::from_str_radix(&digits, 16)
-            .map(Self)
-            .map_err(|_| DomainIdError(text.to_owned()))
+        read(text).map(Self)
     }
 }
 
@@ -40,16 +79,7 @@ impl From<[u8; 16]> for DomainId {
 
 impl fmt::Display for DomainId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hex = format!("{:032x}", self.0);
-        write!(
-            f,
-            "{}-{}-{}-{}-{}",
-            &hex[..8],
-            &hex[8..12],
-            &hex[12..16],
-            &hex[16..20],
-            &hex[20..]
-        )
+        write(self.0, f)
     }
 }
 
@@ -75,6 +105,10 @@ pub struct DomainInfo {
     pub mark: Option<Mark>,
     /// Our mark on what runs now, which may be older than the definition. `None` when nothing runs, or not ours.
     pub running_mark: Option<Mark>,
+    /// The NICs of its definition that are ours: what the next start will have.
+    pub defined_nics: BTreeSet<PortId>,
+    /// The NICs that it has now; none when nothing runs.
+    pub plugged_nics: BTreeSet<PortId>,
 }
 
 impl DomainInfo {

@@ -46,6 +46,8 @@ pub enum DomainEvent {
     Rebooted,
     /// A disk refused to read or write.
     IoError,
+    /// The guest has let go of a device, or refused to.
+    Unplugged,
 }
 
 /// A listener's end of the events.

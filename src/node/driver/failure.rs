@@ -83,6 +83,8 @@ pub enum Operation {
     DiscardSaved,
     Reset,
     Nmi,
+    Plug,
+    Unplug,
     Host,
 }
 
@@ -104,6 +106,8 @@ impl Operation {
             Self::DiscardSaved => "discard_saved",
             Self::Reset => "reset",
             Self::Nmi => "nmi",
+            Self::Plug => "plug",
+            Self::Unplug => "unplug",
             Self::Host => "host",
         }
     }
@@ -125,6 +129,8 @@ impl Operation {
             Self::DiscardSaved => "discard the saved memory of",
             Self::Reset => "reset",
             Self::Nmi => "send a non-maskable interrupt to",
+            Self::Plug => "plug a NIC into",
+            Self::Unplug => "plug a NIC out of",
             Self::Host => "learn the facts of",
         }
     }

@@ -16,10 +16,12 @@ mod domain;
 mod event;
 mod failure;
 
+use crate::api::guest::Nic;
+
 use super::plan::capabilities::HostFacts;
 
 pub use self::{
-    domain::{DomainId, DomainIdError, DomainInfo, DomainState, PauseReason, StopReason},
+    domain::{DomainId, DomainIdError, DomainInfo, DomainState, PauseReason, PortId, StopReason},
     event::{DomainEvent, DriverEvent, Events},
     failure::{DriverError, Failure, Observer, Operation, Outcome, Subject},
 };
@@ -90,6 +92,18 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Sends the guest a non-maskable interrupt. Each call sends another.
     fn nmi(&self, id: DomainId) -> impl Future<Output = Result<(), DriverError>> + Send;
+
+    /// Plugs a NIC in, into what runs and into the definition.
+    fn plug(&self, id: DomainId, nic: &Nic)
+    -> impl Future<Output = Result<(), DriverError>> + Send;
+
+    /// Plugs a NIC out. Of what runs it is only asked for: the guest may take its time, or not listen at all, and
+    /// `DomainEvent::Unplugged` tells when it has let go. It leaves the definition once nothing runs that has it.
+    fn unplug(
+        &self,
+        id: DomainId,
+        port: PortId,
+    ) -> impl Future<Output = Result<(), DriverError>> + Send;
 
     /// What the host has and offers.
     fn host(&self) -> impl Future<Output = Result<HostFacts, DriverError>> + Send;

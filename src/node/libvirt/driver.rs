@@ -2,9 +2,15 @@
 
 use std::time::Duration;
 
-use crate::node::{
-    driver::{DomainId, DomainInfo, Driver, DriverError, Events, Leftovers, Operation, Subject},
-    plan::capabilities::HostFacts,
+use crate::{
+    api::guest::Nic,
+    node::{
+        driver::{
+            DomainId, DomainInfo, Driver, DriverError, Events, Leftovers, Operation, PortId,
+            Subject,
+        },
+        plan::capabilities::HostFacts,
+    },
 };
 
 use super::{
@@ -12,7 +18,7 @@ use super::{
     error::CallError,
     facts,
     link::Link,
-    verbs,
+    nics, verbs,
 };
 
 /// Reading takes milliseconds; more is a daemon that hangs, which keepalive will notice.
@@ -156,6 +162,19 @@ impl Driver for Libvirt {
     async fn nmi(&self, id: DomainId) -> Result<(), DriverError> {
         self.act(Operation::Nmi, id, move |link| verbs::nmi(link, id))
             .await
+    }
+
+    async fn plug(&self, id: DomainId, nic: &Nic) -> Result<(), DriverError> {
+        let nic = nic.clone();
+        self.act(Operation::Plug, id, move |link| nics::plug(link, id, &nic))
+            .await
+    }
+
+    async fn unplug(&self, id: DomainId, port: PortId) -> Result<(), DriverError> {
+        self.act(Operation::Unplug, id, move |link| {
+            nics::unplug(link, id, port)
+        })
+        .await
     }
 
     async fn host(&self) -> Result<HostFacts, DriverError> {

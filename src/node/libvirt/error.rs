@@ -8,7 +8,10 @@ use virt::error::{Error as VirtError, ErrorDomain, ErrorNumber};
 
 use crate::node::{
     driver::{DriverError, Failure, Operation, Subject},
-    plan::capabilities::{CapabilitiesError, Unfit},
+    plan::{
+        capabilities::{CapabilitiesError, Unfit},
+        domain::NicsError,
+    },
 };
 
 /// Why a call failed, before it is known which verb it belonged to.
@@ -37,6 +40,10 @@ pub(super) enum CallError {
     NulInDefinition,
     #[error("the definition is not the domain's own")]
     OtherDefinition,
+    #[error("libvirt's definition of the domain makes no sense")]
+    Unreadable(#[source] NicsError),
+    #[error("could not write the XML of a NIC: {0}")]
+    Unwritten(String),
     #[error("the host is not fit for guests")]
     Unfit(#[from] Unfit),
     #[error("libvirt's answer makes no sense")]
@@ -74,6 +81,8 @@ impl CallError {
             | Self::Foreign
             | Self::NulInDefinition
             | Self::OtherDefinition
+            | Self::Unreadable(_)
+            | Self::Unwritten(_)
             | Self::Unfit(_)
             | Self::Nonsense(_) => Failure::GiveUp,
         }

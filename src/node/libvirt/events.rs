@@ -103,6 +103,18 @@ impl Listening {
             ))
         };
         listening.register(sys::VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON, io_error, events)?;
+        for event in [
+            sys::VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
+            sys::VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED,
+        ] {
+            // SAFETY: as above; both events have callbacks of this one shape.
+            let unplugged = unsafe {
+                mem::transmute::<sys::virConnectDomainEventDeviceRemovedCallback, Callback>(Some(
+                    on_unplugged,
+                ))
+            };
+            listening.register(event, unplugged, events)?;
+        }
         Ok(listening)
     }
 
@@ -249,6 +261,16 @@ unsafe extern "C" fn on_io_error(
 ) {
     // SAFETY: libvirt passes a valid domain and the box of this registration.
     unsafe { hand_on(domain, opaque, DomainEvent::IoError) };
+}
+
+unsafe extern "C" fn on_unplugged(
+    _: sys::virConnectPtr,
+    domain: sys::virDomainPtr,
+    _: *const c_char,
+    opaque: *mut c_void,
+) {
+    // SAFETY: libvirt passes a valid domain and the box of this registration.
+    unsafe { hand_on(domain, opaque, DomainEvent::Unplugged) };
 }
 
 unsafe extern "C" fn on_close(_: sys::virConnectPtr, reason: c_int, opaque: *mut c_void) {

@@ -3,6 +3,8 @@
 //! A verb first looks whether its goal is reached already, then acts, and when that fails looks once more: a guest
 //! may have ended, or another call may have done the work, in between.
 
+use std::collections::BTreeSet;
+
 use tracing::warn;
 use virt::{domain::Domain, error::ErrorNumber};
 use virt_sys as sys;
@@ -12,7 +14,7 @@ use crate::node::{
     plan::domain::{MARK_NAMESPACE, Mark, uuid},
 };
 
-use super::{error::CallError, link::Link, nmi, words};
+use super::{error::CallError, link::Link, nics, raw, words};
 
 /// What libvirt keeps beside a definition and the guest can do without.
 const UNDEFINE: sys::virDomainUndefineFlagsValues = sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
@@ -185,7 +187,7 @@ pub(super) fn reset(link: &Link, id: DomainId) -> Result<(), CallError> {
 }
 
 pub(super) fn nmi(link: &Link, id: DomainId) -> Result<(), CallError> {
-    nmi::inject(&active(link, id)?)?;
+    raw::inject_nmi(&active(link, id)?)?;
     Ok(())
 }
 
@@ -210,7 +212,7 @@ fn ours(link: &Link, id: DomainId) -> Result<Option<Domain>, CallError> {
     }
 }
 
-fn present(link: &Link, id: DomainId) -> Result<Domain, CallError> {
+pub(super) fn present(link: &Link, id: DomainId) -> Result<Domain, CallError> {
     ours(link, id)?.ok_or(CallError::Absent)
 }
 
@@ -224,7 +226,7 @@ fn active(link: &Link, id: DomainId) -> Result<Domain, CallError> {
     }
 }
 
-fn state(domain: &Domain) -> Result<DomainState, CallError> {
+pub(super) fn state(domain: &Domain) -> Result<DomainState, CallError> {
     let (state, reason) = domain.get_state()?;
     Ok(words::state(state, reason))
 }
@@ -260,7 +262,7 @@ fn look(domain: &Domain) -> Result<DomainInfo, CallError> {
     let mut uuid = [0; 16];
     uuid.copy_from_slice(domain.get_uuid()?.as_bytes());
     let state = state(domain)?;
-    Ok(DomainInfo {
+    let mut seen = DomainInfo {
         id: DomainId::from(uuid),
         name: domain.get_name()?,
         state,
@@ -271,7 +273,17 @@ fn look(domain: &Domain) -> Result<DomainInfo, CallError> {
         } else {
             None
         },
-    })
+        defined_nics: BTreeSet::new(),
+        plugged_nics: BTreeSet::new(),
+    };
+    // What is in the domains of others is none of our business.
+    if seen.mark.is_some() {
+        seen.defined_nics = nics::defined(domain)?;
+    }
+    if seen.running_mark.is_some() {
+        seen.plugged_nics = nics::plugged(domain)?;
+    }
+    Ok(seen)
 }
 
 /// Our mark, on the definition or on what runs; `None` also when there is no definition, or nothing runs.

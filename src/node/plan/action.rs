@@ -3,7 +3,7 @@
 //! That an action has begun is written down before it is done. An agent that finds one begun which it has not begun
 //! itself cannot know how far it came, and says so rather than do it again.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -15,7 +15,7 @@ use crate::{
         server::PowerState,
         server_action::{ActionState, Verb},
     },
-    node::driver::{DomainInfo, DomainState},
+    node::driver::{DomainInfo, DomainState, PortId},
 };
 
 use super::decide::{ASK_AGAIN, Decision, Step, Waiting, elapsed, later, press, wait};
@@ -31,6 +31,8 @@ pub struct Recent {
     pub asked_at: Option<Timestamp>,
     /// When it was last let go on after its storage had failed.
     pub revived_at: Option<Timestamp>,
+    /// When it was last asked to let go of a NIC.
+    pub unplugged_at: BTreeMap<PortId, Timestamp>,
     /// The action that this process has begun.
     pub acting: Option<String>,
     /// How the last action ended, which may not be on record yet.

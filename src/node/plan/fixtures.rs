@@ -1,5 +1,7 @@
 //! Guests and what was seen of them, for tests: each begins as a healthy one and says how it differs.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
@@ -7,7 +9,7 @@ use crate::{
     api::{
         flavor::{Firmware, Machine},
         guest::{
-            Guest, GuestAction, GuestSpec, GuestStatus, ImageContent, RootDisk, ServerIdentity,
+            Guest, GuestAction, GuestSpec, GuestStatus, ImageContent, Nic, RootDisk, ServerIdentity,
         },
         image::DiskFormat,
         server::{PowerState, RestartPolicy},
@@ -15,7 +17,7 @@ use crate::{
         value::Size,
     },
     node::{
-        driver::{DomainInfo, DomainState},
+        driver::{DomainInfo, DomainState, PortId},
         images::Presence,
     },
 };
@@ -91,7 +93,42 @@ pub fn guest() -> Guest {
     }
 }
 
+/// The NIC of the port with this number.
+pub fn nic(number: u8) -> Nic {
+    Nic {
+        port: port(number).to_string(),
+        name: format!("web-1-net{number}"),
+        network: "9d8c7b6a-0000-4000-8000-000000000001".to_owned(),
+        mac: format!("02:00:00:00:00:{number:02x}").parse().unwrap(),
+        mtu: 1442,
+        addresses: vec![[10, 0, 0, number].into()],
+    }
+}
+
+/// The port with this number.
+pub fn port(number: u8) -> PortId {
+    format!("5a3c9f0e-1b2d-4c3e-8f4a-6b7c8d9e0f{number:02x}")
+        .parse()
+        .unwrap()
+}
+
+/// A domain in this state, with these NICs in its definition and those in what runs.
+pub fn has_nics(state: DomainState, defined: &[u8], plugged: &[u8]) -> DomainInfo {
+    DomainInfo {
+        defined_nics: defined.iter().copied().map(port).collect(),
+        plugged_nics: plugged.iter().copied().map(port).collect(),
+        ..domain(state)
+    }
+}
+
 impl Guest {
+    /// Shall have these NICs.
+    #[must_use]
+    pub fn with_nics(mut self, numbers: &[u8]) -> Self {
+        self.spec.nics = numbers.iter().copied().map(nic).collect();
+        self
+    }
+
     /// Shall do this.
     #[must_use]
     pub fn shall(mut self, power: PowerState) -> Self {
@@ -161,6 +198,8 @@ pub fn domain(state: DomainState) -> DomainInfo {
         has_managed_save: false,
         mark: Some(mark()),
         running_mark: state.is_active().then(mark),
+        defined_nics: BTreeSet::new(),
+        plugged_nics: BTreeSet::new(),
     }
 }
 

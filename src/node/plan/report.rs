@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::{
     api::{
-        condition::{self, Fact, whole_seconds},
+        condition::{self, Fact, Truth, whole_seconds},
         guest::{ActionRecord, Guest, GuestStatus},
         server::PowerState,
     },
@@ -17,10 +17,12 @@ use crate::{
 
 use super::decide::{Decision, Files, Sight, Step, Waiting};
 
+mod network;
 mod storage;
 #[cfg(test)]
 mod tests;
 
+use network::{network, nics};
 use storage::storage;
 
 /// How far the steps came.
@@ -30,6 +32,8 @@ pub struct Progress {
     pub done: Vec<Step>,
     /// The one that failed, if one did.
     pub failure: Option<StepFailure>,
+    /// What is wrong with the host's switch, of a guest that has NICs.
+    pub switch: Option<String>,
 }
 
 /// A step that failed.
@@ -95,6 +99,7 @@ pub fn report(
             (_, _) => None,
         },
         restarts: Some(before.restarts.unwrap_or(0) + i64::from(did(Step::Restart))),
+        nics: nics(after, &before.nics),
         action: action.or(before.action),
         observed_generation: guest.metadata.generation,
         conditions: condition::merge(&before.conditions, facts, guest.metadata.generation, now),
@@ -128,6 +133,7 @@ fn facts(
     power: Option<PowerState>,
 ) -> Vec<Fact> {
     let storage = storage(guest, files, decision, progress);
+    let network = network(guest, progress, after);
     let running = running(decision, progress, after, power);
     let stalled = stalled(&storage, decision, progress, after);
     let trouble = stalled.as_ref().map_or_else(
@@ -140,9 +146,10 @@ fn facts(
             ))
         },
     );
-    let ready = trouble.unwrap_or_else(|| ready(guest, decision, power, &storage, &running));
+    let ready =
+        trouble.unwrap_or_else(|| ready(guest, decision, power, &storage, &network, &running));
     let stalled = stalled.unwrap_or_else(|| Fact::no("Stalled", "Progressing", ""));
-    vec![ready, storage, running, stalled]
+    vec![ready, storage, network, running, stalled]
 }
 
 fn running(
@@ -230,7 +237,7 @@ fn stalled(
             Some(Fact::yes("Stalled", "ForeignDomain", message))
         }
         (_, Some(failure)) if failure.hopeless => {
-            let message = explained(failure, after);
+            let message = explained(failure, progress, after);
             Some(Fact::yes("Stalled", failure.part.reason(), message))
         }
         (_, Some(_) | None) => None,
@@ -238,13 +245,17 @@ fn stalled(
 }
 
 /// What went wrong, and the way out where there is one that is not plain.
-fn explained(failure: &StepFailure, after: &Sight) -> String {
+fn explained(failure: &StepFailure, progress: &Progress, after: &Sight) -> String {
     let saved = matches!(after, Sight::Present(domain) if domain.has_managed_save);
     let message = &failure.message;
     match failure.step {
         Step::Start | Step::Restart if saved => format!(
             "{message}; its saved memory could not be taken up again: to boot without it, set spec.powerState to Stopped, which throws it away, and then to Running"
         ),
+        Step::Start | Step::Restart | Step::Plug(_) => match &progress.switch {
+            Some(trouble) => format!("{message}; the guest has NICs, and {trouble}"),
+            None => message.clone(),
+        },
         _ => message.clone(),
     }
 }
@@ -252,7 +263,7 @@ fn explained(failure: &StepFailure, after: &Sight) -> String {
 /// That a step failed and is tried again.
 fn failed(progress: &Progress, after: &Sight) -> Option<Fact> {
     let failure = progress.failure.as_ref()?;
-    let message = format!("{}; it is tried again", explained(failure, after));
+    let message = format!("{}; it is tried again", explained(failure, progress, after));
     Some(Fact::no("Ready", failure.part.reason(), message))
 }
 
@@ -261,6 +272,7 @@ fn ready(
     decision: &Decision,
     power: Option<PowerState>,
     storage: &Fact,
+    network: &Fact,
     running: &Fact,
 ) -> Fact {
     let because = |fact: &Fact| Fact {
@@ -285,6 +297,7 @@ fn ready(
         Waiting::PowerOff => no("Stopping", "the guest was asked to power off"),
         Waiting::Transition => no("Progressing", "the hypervisor is at it"),
         Waiting::Farewell => no("Deleting", "it is being removed from the node"),
+        Waiting::Nothing if network.truth == Truth::False => because(network),
         Waiting::Nothing => match (guest.spec.power, power) {
             (PowerState::Running, Some(PowerState::Running)) => {
                 Fact::yes("Ready", "AsAsked", "the guest runs")

@@ -48,11 +48,6 @@ pub(super) fn kvm(site: &Site) -> Device {
     }
 }
 
-/// Whether Open vSwitch's socket is there.
-pub(super) fn open_vswitch(site: &Site) -> bool {
-    fs::metadata(&site.open_vswitch).is_ok_and(|found| found.file_type().is_socket())
-}
-
 /// Where guests are kept, and why the agent cannot work there if it knows already.
 pub(super) fn storage(site: &Site, failure: Option<&str>) -> Storage {
     Storage {
@@ -108,7 +103,8 @@ fn is_in_nothing(path: &Path) -> bool {
     folder.is_some_and(|found| found.is_ok_and(|found| found.nlink() == 0))
 }
 
-async fn socket(path: PathBuf) -> Socket {
+/// What comes of connecting to a socket.
+pub(super) async fn socket(path: PathBuf) -> Socket {
     let state = match timeout(CONNECT_TIME_MAX, UnixStream::connect(&path)).await {
         Ok(Err(error)) => match error.kind() {
             ErrorKind::NotFound if is_in_nothing(&path) => SocketState::Removed,

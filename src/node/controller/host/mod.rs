@@ -22,6 +22,7 @@ use super::Context;
 
 mod look;
 pub mod report;
+pub mod switch;
 #[cfg(test)]
 mod tests;
 

@@ -17,7 +17,7 @@ use crate::{
     node::{driver::Driver, images::ImageCache, plan::host},
 };
 
-use super::{Context, Host, Site, look};
+use super::{Context, Host, Site, look, switch::Switch};
 
 /// How often the host is looked at although nothing was announced.
 const EVERY: Duration = Duration::from_mins(1);
@@ -41,6 +41,8 @@ pub struct Source<'a, D> {
     pub driver: &'a D,
     /// What it said.
     pub host: &'a Host,
+    /// The host's switch.
+    pub switch: &'a Switch,
     /// Where what is.
     pub site: &'a Site,
 }
@@ -88,7 +90,8 @@ pub(in crate::node::controller) async fn report<D: Driver>(
         demanded: source.site.virt_type,
         kvm: look::kvm(source.site),
         storage: look::storage(source.site, failure),
-        open_vswitch: look::open_vswitch(source.site),
+        switch: source.switch.look().await,
+        node: source.node.to_owned(),
         // The kernel is the host's, in a container too.
         kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease")
             .unwrap_or_default()

@@ -26,7 +26,7 @@ use crate::{
         },
         driver::{Failure, Operation},
         metrics::ImageMetrics,
-        plan::host::{Device, Libvirt, SocketState},
+        plan::host::{Device, Libvirt, SocketState, Switch},
     },
 };
 
@@ -65,16 +65,20 @@ fn a_device_is_there_or_absent_or_hidden() {
     assert_eq!(look::kvm(&site), Device::There { mode, uid, gid });
 }
 
-#[test]
-fn open_vswitch_is_there_when_its_socket_is() {
+#[tokio::test(start_paused = true)]
+async fn a_switch_that_does_not_answer_says_how_its_socket_is() {
     let root = tempfile::tempdir().unwrap();
-    let site = site(root.path());
-    assert!(!look::open_vswitch(&site));
-    fs::write(&site.open_vswitch, "").unwrap();
-    assert!(!look::open_vswitch(&site));
-    fs::remove_file(&site.open_vswitch).unwrap();
-    let _listener = UnixListener::bind(&site.open_vswitch).unwrap();
-    assert!(look::open_vswitch(&site));
+    let path = site(root.path()).open_vswitch;
+    let switch = switch::Switch::new(&path);
+    let look = async || match switch.look().await {
+        Switch::Silent { socket, .. } => socket.state,
+        Switch::Answers(facts) => panic!("it answers: {facts:?}"),
+    };
+    assert_eq!(look().await, SocketState::Absent);
+    let listener = UnixListener::bind(&path).unwrap();
+    assert_eq!(look().await, SocketState::Listens);
+    drop(listener);
+    assert_eq!(look().await, SocketState::Dead);
 }
 
 #[test]

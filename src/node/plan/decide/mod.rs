@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use crate::{
     api::{guest::Guest, value::Size},
     node::{
-        driver::{DomainInfo, StopReason},
+        driver::{DomainInfo, PortId, StopReason},
         images::Presence,
         plan::domain::Mark,
     },
@@ -25,9 +25,11 @@ use crate::{
 
 use super::action::{self, ActionPlan, Recent};
 
+pub use nics::{UNPLUG_AGAIN, wanted};
 pub use off::{has_run, is_quick};
 
 mod active;
+mod nics;
 mod off;
 #[cfg(test)]
 mod tests;
@@ -143,6 +145,10 @@ pub enum Step {
     Reset,
     /// Send a non-maskable interrupt.
     Nmi,
+    /// Plug the NIC of this port in.
+    Plug(PortId),
+    /// Plug the NIC of this port out.
+    Unplug(PortId),
     /// Throw saved memory away.
     DiscardSaved,
     /// Remove the domain's definition.
@@ -213,7 +219,8 @@ pub fn decide(guest: &Guest, observed: &Observed, now: Timestamp) -> Decision {
     let stale = matches!(&observed.domain, Sight::Present(old) if domain.is_none() && old.state.is_active());
     let mut decision = match domain {
         Some(domain) if domain.state.is_active() => {
-            active::active(guest, domain, &observed.recent, now)
+            let decision = active::active(guest, domain, &observed.recent, now);
+            nics::with_nics(decision, guest, domain, &observed.recent, now)
         }
         Some(_) | None => off::off(guest, domain, observed, now),
     };

@@ -10,19 +10,20 @@ use crate::api::guest::GuestSpec;
 use super::{
     DomainLayout,
     console::{Channel, Serial},
+    controller::Controller,
     disk::Disk,
+    interface::Interface,
     memory::Balloon,
     panic::Panic,
     rng::Rng,
     tpm::Tpm,
-    usb::Controller,
 };
 
 #[derive(Serialize, Clone, Debug, PartialEq, Eq)]
 pub(super) struct Devices {
     disk: Vec<Disk>,
-    // `interface: Vec<Interface>` comes here, with a file of its own, once servers have networks.
-    controller: Controller,
+    interface: Vec<Interface>,
+    controller: Vec<Controller>,
     serial: Serial,
     channel: Channel,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,7 +37,8 @@ impl Devices {
     pub(super) fn of(guest: &GuestSpec, layout: &DomainLayout) -> Self {
         Self {
             disk: vec![Disk::root(layout), Disk::seed(layout)],
-            controller: Controller::no_usb(),
+            interface: guest.nics.iter().map(Interface::of).collect(),
+            controller: Controller::of(guest.machine),
             serial: Serial::logged(layout),
             channel: Channel::guest_agent(),
             tpm: guest.tpm.then(|| Tpm::on(guest.machine)),

@@ -8,10 +8,12 @@
 
 mod clock;
 mod console;
+mod controller;
 mod cpu;
 mod devices;
 mod disk;
 mod features;
+mod interface;
 mod memory;
 mod metadata;
 mod os;
@@ -21,7 +23,6 @@ mod rng;
 #[cfg(test)]
 mod tests;
 mod tpm;
-mod usb;
 
 use std::path::PathBuf;
 
@@ -42,7 +43,10 @@ use self::{
     power::{Outcome, Pm},
 };
 
-pub use self::metadata::{MARK_NAMESPACE, Mark, MarkError};
+pub use self::{
+    interface::{INTEGRATION_BRIDGE, NicsError, alias, interface, ports},
+    metadata::{MARK_NAMESPACE, Mark, MarkError},
+};
 
 /// What the node adds to a guest: how it runs, and where its files are.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,6 +11,8 @@ use crate::api::{
     value::Size,
 };
 
+use crate::node::plan::fixtures;
+
 use super::{DomainLayout, Mark, domain};
 
 const UID: &str = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";
@@ -98,6 +100,18 @@ fn an_old_board_with_a_raw_image_and_a_tpm() {
         ..layout()
     };
     check("bios-pc.xml", &guest, &layout);
+}
+
+#[test]
+fn nics_are_on_the_integration_bridge_in_their_order() {
+    let guest = GuestSpec {
+        nics: vec![fixtures::nic(2), fixtures::nic(1)],
+        ..guest()
+    };
+    check("nics.xml", &guest, &layout());
+    let ports = super::ports(&domain(&guest, &layout()).to_xml().unwrap()).unwrap();
+    let expected: Vec<&str> = guest.nics.iter().map(|nic| nic.port.as_str()).collect();
+    assert_eq!(ports, expected);
 }
 
 #[test]

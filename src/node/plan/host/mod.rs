@@ -4,13 +4,11 @@
 //! commands that mend it, by Debian's names and by Fedora's; it holds no figure that moves by itself, so that equal
 //! trouble makes an equal report.
 
-use std::path::Path;
-
 use jiff::Timestamp;
 
 use crate::{
     api::{
-        condition::{self, Fact},
+        condition,
         hypervisor::{HypervisorStatus, Versions, VirtType},
         image::CachedImage,
         server::Resources,
@@ -21,11 +19,13 @@ use crate::{
 pub use self::{
     kvm::Device,
     libvirt::{Socket, SocketState, sockets},
+    network::{Facts as SwitchFacts, Switch, trouble},
     storage::{Folder, Storage},
 };
 
 mod kvm;
 mod libvirt;
+mod network;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -41,8 +41,10 @@ pub struct Observed {
     pub kvm: Device,
     /// Where guests are kept.
     pub storage: Storage,
-    /// Whether Open vSwitch's socket is there.
-    pub open_vswitch: bool,
+    /// What the host's switch says.
+    pub switch: Switch,
+    /// The node's name.
+    pub node: String,
     /// The kernel's release.
     pub kernel: String,
     /// The images in the cache, once it was opened.
@@ -96,11 +98,14 @@ pub fn report(before: &HypervisorStatus, observed: Observed, now: Timestamp) -> 
             observed.demanded,
         ),
         storage::fact(&observed.storage, qemu_user(&observed.libvirt)),
-        open_vswitch(observed.open_vswitch),
     ];
-    let conditions = condition::merge(&before.conditions, facts, None, now);
+    let facts = facts
+        .into_iter()
+        .chain(network::facts(&observed.switch, &observed.node));
+    let conditions = condition::merge(&before.conditions, facts.collect(), None, now);
     let before = HypervisorStatus {
         images: observed.images.unwrap_or_else(|| before.images.clone()),
+        network: network::standing(&observed.switch),
         conditions,
         // That one is the operator's to say.
         observed_generation: None,
@@ -139,22 +144,4 @@ pub fn report(before: &HypervisorStatus, observed: Observed, now: Timestamp) -> 
 
 fn qemu_user(libvirt: &Libvirt) -> Option<QemuUser> {
     libvirt.offers_kvm().and_then(|(_, user)| user)
-}
-
-/// For information: nothing needs it before servers have networks.
-fn open_vswitch(is_there: bool) -> Fact {
-    let socket = Path::new(OPEN_VSWITCH_SOCKET).display();
-    if is_there {
-        let message = format!("Open vSwitch's socket {socket} is there");
-        return Fact::yes("OpenVswitchReady", "Found", message);
-    }
-    Fact::no(
-        "OpenVswitchReady",
-        "NotFound",
-        format!(
-            "Open vSwitch does not run on the host: there is no socket {socket}. Servers without networks do not need \
-             it. Debian: `apt install openvswitch-switch`; Fedora, RHEL: `dnf install openvswitch && systemctl enable \
-             --now openvswitch`"
-        ),
-    )
 }

@@ -65,7 +65,8 @@ fn well() -> Observed {
         demanded: None,
         kvm: device(0o660, 0, 109),
         storage: storage(folder()),
-        open_vswitch: true,
+        switch: Switch::Answers(network::tests::configured()),
+        node: "n1".to_owned(),
         kernel: "6.1.0".to_owned(),
         images: Some(Vec::new()),
     }
@@ -88,6 +89,7 @@ fn said(observed: Observed, kind: &str) -> (String, String, String) {
         "KvmReady",
         "StorageReady",
         "OpenVswitchReady",
+        "NetworkReady",
     ];
     assert_eq!(kinds, all, "all are always there");
     let found = condition::find(&status.conditions, kind).unwrap().clone();
@@ -123,10 +125,11 @@ fn a_host_that_has_everything_says_so() {
             "Usable",
             "disks can be made in /var/lib/kilonova",
         ),
+        ("OpenVswitchReady", "Answers", "Open vSwitch answers"),
         (
-            "OpenVswitchReady",
-            "Found",
-            "Open vSwitch's socket /run/openvswitch/db.sock is there",
+            "NetworkReady",
+            "Configured",
+            "OVN knows the host by its name, and bridge br-int is there",
         ),
     ] {
         check(kind, vec![(well(), Truth::True, reason, message)]);
@@ -480,21 +483,6 @@ fn who_may_pass_through_the_folder_reaches_the_disks() {
 }
 
 #[test]
-fn a_host_without_open_vswitch() {
-    let observed = Observed {
-        open_vswitch: false,
-        ..well()
-    };
-    let message = "Open vSwitch does not run on the host: there is no socket /run/openvswitch/db.sock. Servers without \
-                   networks do not need it. Debian: `apt install openvswitch-switch`; Fedora, RHEL: `dnf install \
-                   openvswitch && systemctl enable --now openvswitch`";
-    check(
-        "OpenVswitchReady",
-        vec![(observed, Truth::False, "NotFound", message)],
-    );
-}
-
-#[test]
 fn sockets_follow_the_address() {
     let of = |uri| -> Vec<String> {
         let paths = sockets(uri).into_iter();
@@ -534,7 +522,7 @@ fn while_libvirt_is_silent_what_it_said_last_describes_the_host() {
 #[test]
 fn equal_trouble_makes_an_equal_report_at_any_later_time() {
     let trouble = || Observed {
-        open_vswitch: false,
+        switch: network::tests::silent(SocketState::Absent),
         ..silent(&[SocketState::Absent])
     };
     let first = report(&HypervisorStatus::default(), trouble(), at(1));

@@ -12,6 +12,7 @@ fn told(guest: &Guest, observed: &decide::Observed, after: DomainState) -> Guest
     let progress = Progress {
         done: decision.steps.clone(),
         failure: None,
+        switch: None,
     };
     report(
         guest,
@@ -44,6 +45,7 @@ fn a_guest_that_was_started_is_ready_and_says_when() {
         [
             "Ready True AsAsked",
             "StorageReady True Built",
+            "NetworkReady True NoNics",
             "Running True Running",
             "Stalled False Progressing"
         ]
@@ -83,6 +85,7 @@ fn a_restart_that_failed_is_still_a_restart_the_next_time() {
     let progress = Progress {
         done: vec![],
         failure: Some(failure),
+        switch: None,
     };
     let status = report(
         &guest,
@@ -158,7 +161,7 @@ fn a_silent_hypervisor_leaves_what_was_known_of_the_guest() {
         at(0),
     );
     assert_eq!(status.power, Some(PowerState::Running));
-    assert_eq!(words(&status)[2], "Running Unknown HypervisorSilent");
+    assert_eq!(words(&status)[3], "Running Unknown HypervisorSilent");
 }
 
 #[test]
@@ -166,7 +169,7 @@ fn a_full_disk_does_not_make_a_guest_seem_to_run_now_and_then() {
     let mut observed = sees(DomainState::Paused(PauseReason::IoError));
     let first = told(&guest(), &observed, DomainState::Running);
     assert_eq!(first.power, Some(PowerState::Paused));
-    assert_eq!(words(&first)[2], "Running False StorageFailed");
+    assert_eq!(words(&first)[3], "Running False StorageFailed");
     let guest = guest().reported(first.clone());
     observed.recent.revived_at = Some(at(0));
     for state in [
@@ -229,6 +232,7 @@ fn a_lost_disk_is_told_with_its_path_and_what_to_do() {
     let expected = [
         "Ready False LostDisk",
         "StorageReady False LostDisk",
+        "NetworkReady True NoNics",
         "Running False NotBuilt",
         "Stalled True LostDisk",
     ];
@@ -268,6 +272,7 @@ fn what_failed_is_called_by_its_name() {
             let progress = Progress {
                 done: vec![],
                 failure: Some(failure),
+                switch: None,
             };
             let status = after(&guest(), &built(), &progress);
             assert_eq!(words(&status)[0], expected);
@@ -290,6 +295,7 @@ fn saved_memory_that_is_of_no_use_any_more_has_a_way_out() {
     let progress = Progress {
         done: vec![],
         failure: Some(failure),
+        switch: None,
     };
     let status = after(&guest(), &observed, &progress);
     let ready = condition::find(&status.conditions, "Ready").unwrap();
@@ -302,11 +308,11 @@ fn what_an_administrator_must_mend_says_so() {
     let mut observed = bare(image());
     observed.files.documents = decide::Papers::Forbidden;
     let status = after(&guest(), &observed, &Progress::default());
-    assert_eq!(words(&status)[3], "Stalled True SeedForbidden");
+    assert_eq!(words(&status)[4], "Stalled True SeedForbidden");
     let observed = decide::Observed {
         wanted: Err("no".to_owned()),
         ..built()
     };
     let status = after(&guest(), &observed, &Progress::default());
-    assert_eq!(words(&status)[3], "Stalled True NoDefinition");
+    assert_eq!(words(&status)[4], "Stalled True NoDefinition");
 }
