@@ -143,6 +143,7 @@ pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
                 writer: Writer::new(client.clone(), MANAGER),
                 reporter: reporter.clone(),
                 scheduler: Arc::new(Scheduler::new(metrics.scheduler.clone())),
+                ports: controller::ports::Ports::default(),
                 heartbeats: controller::heartbeat::Heartbeats::default(),
                 pod_account: pod_account.clone(),
                 metrics: metrics.servers.clone(),

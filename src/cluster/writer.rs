@@ -48,14 +48,14 @@ impl Writer {
         self.send("apply", object, request).await
     }
 
-    /// Makes the object unless it is there already, in which case it is left as it is.
-    pub async fn create<K: Object>(&self, object: &K) -> Result<()> {
+    /// Makes the object unless it is there already, in which case it is left as it is; the object, if this made it.
+    pub async fn create<K: Object>(&self, object: &K) -> Result<Option<K>> {
         let request = serde_json::to_vec(object)
             .map_err(kube::core::request::Error::SerializeBody)
             .and_then(|body| path(object).create(&self.created(), body));
-        match self.send::<K, Value>("create", object, request).await {
-            Err(error) if error.already_exists() => Ok(()),
-            other => other.map(drop),
+        match self.send("create", object, request).await {
+            Err(error) if error.already_exists() => Ok(None),
+            other => other.map(Some),
         }
     }
 

@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use crate::{
-    api::{flavor::Flavor, guest::Guest, hypervisor::Hypervisor, image::Image, server::Server},
+    api::{
+        flavor::Flavor, guest::Guest, hypervisor::Hypervisor, image::Image, port::Port,
+        server::Server,
+    },
     cluster::{Cache, Writer, metrics, mock::MockServer, reporter::Reporter},
     compute::{
         metrics::{SchedulerMetrics, ServerMetrics},
@@ -12,7 +15,7 @@ use crate::{
     },
 };
 
-use super::{Caches, Context, MANAGER, heartbeat::Heartbeats};
+use super::{Caches, Context, MANAGER, heartbeat::Heartbeats, ports::Ports};
 
 /// What the caches hold.
 #[derive(Default)]
@@ -20,6 +23,7 @@ pub struct Cluster {
     pub flavors: Vec<Flavor>,
     pub images: Vec<Image>,
     pub servers: Vec<Server>,
+    pub ports: Vec<Port>,
     pub guests: Vec<Guest>,
     pub hypervisors: Vec<Hypervisor>,
 }
@@ -32,6 +36,7 @@ impl Cluster {
             images: Arc::new(Cache::holding(self.images)),
             key_pairs: Arc::new(Cache::holding([])),
             servers: Arc::new(Cache::holding(self.servers)),
+            ports: Arc::new(Cache::holding(self.ports)),
             actions: Arc::new(Cache::holding([])),
             guests: Arc::new(Cache::holding(self.guests)),
             hypervisors: Arc::new(Cache::holding(self.hypervisors)),
@@ -40,11 +45,14 @@ impl Cluster {
         };
         let scheduler = Scheduler::new(SchedulerMetrics::new(&mut metrics::registry()));
         scheduler.rebuild(&caches.hypervisors, &caches.servers);
+        let ports = Ports::default();
+        ports.rebuild(&caches.ports);
         Arc::new(Context {
             caches,
             writer: Writer::new(api.client(), MANAGER),
             reporter: Reporter::new(api.client(), MANAGER, "test".to_owned()),
             scheduler: Arc::new(scheduler),
+            ports,
             heartbeats: Heartbeats::default(),
             pod_account: None,
             metrics: ServerMetrics::new(&mut metrics::registry()),

@@ -12,7 +12,7 @@ use kube::{
 use crate::{
     api::{
         HEARTBEAT_LABEL, HYPERVISOR_LABEL, flavor::Flavor, guest::Guest, hypervisor::Hypervisor,
-        image::Image, key_pair::KeyPair, server::Server, server_action::ServerAction,
+        image::Image, key_pair::KeyPair, port::Port, server::Server, server_action::ServerAction,
     },
     cluster::{Cache, Writer, metrics::CacheMetrics, reporter::Reporter},
 };
@@ -25,6 +25,7 @@ pub mod census;
 pub mod heartbeat;
 pub mod hypervisor;
 pub mod node;
+pub mod ports;
 pub mod run;
 pub mod server;
 
@@ -45,6 +46,8 @@ pub struct Caches {
     pub key_pairs: Arc<Cache<KeyPair>>,
     /// Servers.
     pub servers: Arc<Cache<Server>>,
+    /// Ports.
+    pub ports: Arc<Cache<Port>>,
     /// Actions.
     pub actions: Arc<Cache<ServerAction>>,
     /// Guests.
@@ -63,7 +66,19 @@ impl Caches {
         let labelled = watcher::Config::default().labels(&format!("{HYPERVISOR_LABEL}=true"));
         let beating = watcher::Config::default().labels(&format!("{HEARTBEAT_LABEL}=true"));
         let everything = watcher::Config::default;
-        let (flavors, images, key_pairs, servers, actions, guests, hypervisors, nodes, leases) = tokio::join!(
+        let (
+            flavors,
+            images,
+            key_pairs,
+            servers,
+            ports,
+            actions,
+            guests,
+            hypervisors,
+            nodes,
+            leases,
+        ) = tokio::join!(
+            Cache::start(all(client), everything()),
             Cache::start(all(client), everything()),
             Cache::start(all(client), everything()),
             Cache::start(all(client), everything()),
@@ -79,6 +94,7 @@ impl Caches {
             images: Arc::new(images),
             key_pairs: Arc::new(key_pairs),
             servers: Arc::new(servers),
+            ports: Arc::new(ports),
             actions: Arc::new(actions),
             guests: Arc::new(guests),
             hypervisors: Arc::new(hypervisors),
@@ -96,6 +112,7 @@ impl Caches {
             images,
             key_pairs,
             servers,
+            ports,
             actions,
             guests,
             hypervisors,
@@ -106,6 +123,7 @@ impl Caches {
         images.measure(metrics);
         key_pairs.measure(metrics);
         servers.measure(metrics);
+        ports.measure(metrics);
         actions.measure(metrics);
         guests.measure(metrics);
         hypervisors.measure(metrics);
@@ -128,6 +146,8 @@ pub struct Context {
     pub reporter: Reporter,
     /// Who places.
     pub scheduler: Arc<Scheduler>,
+    /// What is remembered of ports.
+    pub ports: ports::Ports,
     /// When nodes were last heard of.
     pub heartbeats: heartbeat::Heartbeats,
     /// Who agents are before they are their nodes, if they run in pods.

@@ -42,7 +42,7 @@ impl Reconciler for NodeController {
         // Last, so that a hypervisor that is there, and marked with its outfit, has everything that belongs to it.
         match (missing, known) {
             (Missing::Nothing, _) => {}
-            (_, None) => ctx.writer.create(&outfit.hypervisor).await?,
+            (_, None) => drop(ctx.writer.create(&outfit.hypervisor).await?),
             (_, Some(known)) => {
                 let marked = ctx.writer.mark(&*known, &outfit.hypervisor).await?;
                 ctx.caches.hypervisors.remember(marked);

@@ -12,13 +12,18 @@ use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use tokio::{sync::watch, time};
 
 use crate::{
-    api::{guest::Guest, hypervisor::Hypervisor, server::Server},
+    api::{
+        guest::Guest,
+        hypervisor::Hypervisor,
+        port::{OF_SERVER_LABEL, Port},
+        server::Server,
+    },
     cluster::{
         Change, Writer,
         controller::{Triggers, own, related, run},
         metrics::ControllerMetrics,
     },
-    compute::plan::{action::is_finished, hypervisor::node_voice, server::NodeVoice},
+    compute::plan::{action::is_finished, hypervisor::node_voice, ports::names, server::NodeVoice},
 };
 
 use super::{
@@ -37,6 +42,7 @@ const REBUILD_EVERY: Duration = Duration::from_secs(30);
 pub async fn all(ctx: Arc<Context>, metrics: ControllerMetrics, stop: watch::Receiver<bool>) {
     let caches = &ctx.caches;
     ctx.scheduler.rebuild(&caches.hypervisors, &caches.servers);
+    ctx.ports.rebuild(&caches.ports);
     let actions = ActionController {
         context: Arc::clone(&ctx),
         writer: Writer::new(ctx.writer.client(), action::MANAGER),
@@ -177,8 +183,52 @@ fn server_triggers(ctx: &Arc<Context>) -> Vec<Triggers<Server>> {
             of_key(&key.namespace().unwrap_or_default(), &key.name_any())
         }),
         related(&caches.servers, &caches.hypervisors, of_hypervisor),
+        ports(Arc::clone(ctx)),
         ctx.scheduler.room().boxed(),
     ]
+}
+
+/// Triggers for the servers that a port concerns.
+fn ports(ctx: Arc<Context>) -> Triggers<Server> {
+    let changes = ctx.caches.ports.changes();
+    let concerned = move |change: Change<Port>| match change {
+        Change::One(port) => {
+            ctx.ports.note(&port);
+            of_port(&ctx, &port)
+        }
+        Change::All => {
+            ctx.ports.rebuild(&ctx.caches.ports);
+            let servers = ctx.caches.servers.all();
+            let all = servers.iter();
+            all.map(|server| ObjectRef::from_obj(&**server)).collect()
+        }
+    };
+    changes
+        .flat_map(move |change| futures::stream::iter(concerned(change)))
+        .boxed()
+}
+
+/// A port that was made for a server concerns that one; any other those that name it, or would make one of its name.
+fn of_port(ctx: &Context, port: &Port) -> Vec<ObjectRef<Server>> {
+    let home = port.namespace().unwrap_or_default();
+    if let Some(uid) = port.labels().get(OF_SERVER_LABEL) {
+        // One of which nobody has said anything yet is only what its server has just made.
+        let is_new = port.status.is_none() && port.metadata.deletion_timestamp.is_none();
+        let mut owners = port.owner_references().iter();
+        let owner = owners.find(|owner| owner.uid == *uid).filter(|_| !is_new);
+        return owner
+            .map(|owner| ObjectRef::new(&owner.name).within(&home))
+            .into_iter()
+            .collect();
+    }
+    let name = port.name_any();
+    let servers = ctx.caches.servers.all();
+    let naming = servers.iter().filter(|server| {
+        server.namespace().as_deref() == Some(&*home) && names(server).any(|named| named == name)
+    });
+    naming
+        .map(|server| ObjectRef::from_obj(&**server))
+        .collect()
 }
 
 fn action_triggers(ctx: &Arc<Context>) -> Vec<Triggers<crate::api::server_action::ServerAction>> {

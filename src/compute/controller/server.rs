@@ -22,16 +22,20 @@ use crate::{
         build_time::build_time,
         happening,
         hypervisor::node_voice,
+        ports::{self, Entry, Trouble},
         resolve::{self, Found, UserDataFound},
         server::{self, Binding, Decision, FINALIZER, NodeVoice, Observed, Progress, Step},
         standing,
     },
 };
 
-use super::Context;
+use super::{Context, ports::gather as gather_ports};
 
 /// How soon a missing Secret is looked for again: nothing announces Secrets, since nobody should watch them all.
 const SECRET_RETRY: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// How soon a port is looked at again that another server's guest has not let go of: nothing announces that to this one.
+const HELD_RETRY: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Reconciles servers.
 pub struct ServerController(pub Arc<Context>);
@@ -54,7 +58,7 @@ impl Reconciler for ServerController {
         let trouble = match acted.as_ref().map_err(Error::failure) {
             // Somebody was faster, or nobody can be told: whatever was decided, nothing of it is known to hold.
             Err(Failure::Conflict | Failure::Unreachable) => {
-                return acted.map(|()| later(&decision));
+                return acted.map(|()| later(&decision, &[]));
             }
             Err(Failure::Refused | Failure::NotFound) => {
                 acted.as_ref().err().map(|error| telemetry::chain(error))
@@ -62,11 +66,16 @@ impl Reconciler for ServerController {
             Ok(()) => None,
         };
         let done = decision.as_far_as(&server);
+        if trouble.is_none()
+            && let Some(left) = ctx.ports.patience(&server, &done.progress)
+        {
+            return Ok(Action::requeue(left));
+        }
         let status = standing::report(&server, &observed, &done, trouble.as_deref(), now);
         let reported = report(ctx, &server, status).await;
         acted?;
         reported?;
-        Ok(later(&done))
+        Ok(later(&done, &ports::entries(&server, &observed.ports)))
     }
 }
 
@@ -86,8 +95,10 @@ async fn gather(ctx: &Context, server: &Server) -> Result<Observed> {
             &found(ctx, server, binding.as_ref()).await?,
         ))
     };
+    let ports = gather_ports(ctx, server, guest.as_deref());
+    let is_connected = ports::trouble(&ports::entries(server, &ports)).is_none();
     let placement = match (&binding, &resolution) {
-        (None, Some(Ok(resolved))) => Some(ctx.scheduler.place(server, resolved)),
+        (None, Some(Ok(resolved))) if is_connected => Some(ctx.scheduler.place(server, resolved)),
         _ => None,
     };
     let hypervisor = binding.and_then(|binding| ctx.caches.hypervisors.get(None, &binding.node));
@@ -97,6 +108,7 @@ async fn gather(ctx: &Context, server: &Server) -> Result<Observed> {
         resolution,
         placement,
         node,
+        ports,
     })
 }
 
@@ -203,7 +215,15 @@ async fn take(
     match step {
         Step::Hold => ctx.writer.hold(server, FINALIZER).await.map(Some),
         Step::Claim => claim(ctx, server, status).await,
-        Step::WriteSeed(seed) => ctx.writer.create(&**seed).await.map(|()| None),
+        Step::MakePort(port) => {
+            if let Some(made) = ctx.writer.create(&**port).await? {
+                ctx.ports.note(&made);
+                ctx.caches.ports.remember(made);
+            }
+            Ok(None)
+        }
+        Step::DeletePort(port) => ctx.writer.delete(&**port).await.map(|()| None),
+        Step::WriteSeed(seed) => ctx.writer.create(&**seed).await.map(|_| None),
         Step::WriteGuest(guest) => {
             let guest = ctx.writer.apply(&**guest).await?;
             ctx.caches.guests.remember(guest);
@@ -217,6 +237,7 @@ async fn take(
             .map(|()| None),
         Step::Forget => {
             ctx.scheduler.forget(server);
+            ctx.ports.forget(server);
             Ok(None)
         }
         Step::Release => ctx.writer.release(server, FINALIZER).await.map(|()| None),
@@ -267,12 +288,17 @@ fn seed_of(server: &Server, node: &str) -> Secret {
 }
 
 /// Looks again although nothing has changed.
-fn later(decision: &Decision) -> Action {
+fn later(decision: &Decision, entries: &[Entry]) -> Action {
+    if let Some(Trouble::Held { .. }) = ports::trouble(entries) {
+        return Action::requeue(HELD_RETRY);
+    }
     Action::requeue(match &decision.progress {
         Progress::Unresolved(_) => SECRET_RETRY,
-        Progress::Told | Progress::Leaving | Progress::Unschedulable(_) | Progress::Gone => {
-            SLOW_RESYNC
-        }
+        Progress::Unconnected(_)
+        | Progress::Told
+        | Progress::Leaving
+        | Progress::Unschedulable(_)
+        | Progress::Gone => SLOW_RESYNC,
     })
 }
 

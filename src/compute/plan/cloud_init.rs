@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
+use crate::api::guest::Nic;
+
 /// User data for a server that has none: cloud-init wants the document to be there.
 pub const DEFAULT_USER_DATA: &str = "#cloud-config\n{}\n";
 
@@ -34,6 +36,33 @@ pub fn meta_data(request: &SeedRequest<'_>) -> String {
         "public-keys": public_keys,
     });
     escape_for_yaml(&document.to_string())
+}
+
+/// The `network-config` document, version 2; none for a server without NICs, whose guest does as cloud-init does by
+/// itself. Without it cloud-init would set up the first NIC only.
+///
+/// Each NIC is known by its MAC address and asks for its addresses, and all else, by DHCP. It gets a name, since not all of
+/// cloud-init's renderers can do without. NICs that are plugged in later are set up by the guest's own means: cloud-init has
+/// none that works everywhere.
+pub fn network_config(nics: &[Nic]) -> Option<String> {
+    if nics.is_empty() {
+        return None;
+    }
+    let ethernet = |(place, nic): (usize, &Nic)| {
+        let has_v6 = nic.addresses.iter().any(|address| address.is_ipv6());
+        let has_v4 = nic.addresses.iter().any(|address| address.is_ipv4());
+        let name = format!("nic{place}");
+        let config = json!({
+            "match": { "macaddress": nic.mac },
+            "set-name": name,
+            "dhcp4": has_v4 || !has_v6,
+            "dhcp6": has_v6,
+        });
+        (name, config)
+    };
+    let ethernets: serde_json::Map<_, _> = nics.iter().enumerate().map(ethernet).collect();
+    let document = json!({ "version": 2, "ethernets": ethernets });
+    Some(escape_for_yaml(&document.to_string()))
 }
 
 /// Writes as `\uXXXX` what JSON allows in a string and YAML 1.1 does not, or takes for a line break: PyYAML, which
@@ -114,6 +143,38 @@ mod tests {
             assert_eq!(document.len(), 3, "{text:?}");
             assert_eq!(document["local-hostname"], json!(text));
             assert_eq!(document["public-keys"], json!(keys));
+        }
+    }
+
+    #[test]
+    fn every_nic_asks_for_its_addresses_by_dhcp() {
+        let nic = |number: u8, addresses: &[&str]| Nic {
+            port: String::new(),
+            name: String::new(),
+            network: String::new(),
+            mac: format!("02:00:00:00:00:{number:02x}").parse().unwrap(),
+            mtu: 1442,
+            addresses: addresses.iter().map(|ip| ip.parse().unwrap()).collect(),
+        };
+        assert_eq!(network_config(&[]), None);
+        let nics = [
+            nic(1, &["10.0.0.5"]),
+            nic(2, &["10.0.1.5", "2001:db8::5"]),
+            nic(3, &["2001:db8::6"]),
+            nic(4, &[]),
+        ];
+        let document = read_as_yaml(&network_config(&nics).unwrap());
+        assert_eq!(document["version"], json!(2));
+        let expected = [(true, false), (true, true), (false, true), (true, false)];
+        for (place, (dhcp4, dhcp6)) in expected.into_iter().enumerate() {
+            let name = format!("nic{place}");
+            let expected = json!({
+                "match": { "macaddress": format!("02:00:00:00:00:{:02x}", place + 1) },
+                "set-name": name,
+                "dhcp4": dhcp4,
+                "dhcp6": dhcp6,
+            });
+            assert_eq!(document["ethernets"][&name], expected);
         }
     }
 

@@ -5,7 +5,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, OwnerReference, Time};
+use kube::ResourceExt;
 
 use crate::api::{
     flavor::{Firmware, Flavor, FlavorSpec, Machine},
@@ -15,13 +16,17 @@ use crate::api::{
     },
     image::{DiskFormat, HttpSource, Image, ImageProperties, ImageSource, ImageSpec, Visibility},
     key_pair::{KeyPair, KeyPairSpec},
-    server::{PowerState, Resources, RestartPolicy, Server, ServerSpec, ServerStatus},
+    port::{OF_SERVER_LABEL, Port, PortAddress, PortSpec, PortStatus},
+    server::{
+        PowerState, Resources, RestartPolicy, Server, ServerNetwork, ServerSpec, ServerStatus,
+    },
     server_action::{ActionState, Verb},
     value::{Reference, Size},
 };
 
 use super::{
     needs::Needs,
+    ports,
     resolve::{Found, Resolved, UserDataFound},
     scheduler::{Refusal, Request, View},
     server::{NodeVoice, Observed},
@@ -80,6 +85,76 @@ pub fn server() -> Server {
     server.metadata.uid = Some(UID.to_owned());
     server.metadata.generation = Some(3);
     server
+}
+
+/// A server on these networks.
+pub fn with_networks(networks: &[&str]) -> Server {
+    let network = |name: &&str| ServerNetwork {
+        network: Some(Reference::new(*name)),
+        port: None,
+        name: None,
+        addresses: Vec::new(),
+        security_groups: None,
+    };
+    let mut server = server();
+    server.spec.networks = networks.iter().map(network).collect();
+    server
+}
+
+/// A port that was made for [`server`] and of which nobody has said anything; its UID ends with the number.
+pub fn port(name: &str, number: u8) -> Port {
+    let spec = PortSpec {
+        description: None,
+        network: Reference::new("front"),
+        addresses: Vec::new(),
+        mac: None,
+        security_groups: None,
+        port_security: None,
+        allowed_address_pairs: Vec::new(),
+        qos: None,
+        enabled: true,
+    };
+    let mut port = Port::new(name, spec);
+    port.metadata.namespace = Some("shop".to_owned());
+    port.metadata.uid = Some(format!("5a3c9f0e-1b2d-4c3e-8f4a-6b7c8d9e0f{number:02x}"));
+    port.metadata.labels = Some([(OF_SERVER_LABEL.to_owned(), UID.to_owned())].into());
+    port.metadata.owner_references = Some(vec![OwnerReference {
+        api_version: "kilonova.dev/v1alpha1".to_owned(),
+        kind: "Server".to_owned(),
+        name: "web-1".to_owned(),
+        uid: UID.to_owned(),
+        controller: Some(true),
+        block_owner_deletion: Some(true),
+    }]);
+    port
+}
+
+/// The same with its claim: an address that ends with the number.
+pub fn claimed(name: &str, number: u8) -> Port {
+    let mut port = port(name, number);
+    port.status = Some(PortStatus {
+        mac: Some(format!("02:00:00:00:00:{number:02x}").parse().unwrap()),
+        mtu: Some(1442),
+        network: Some("network-uid".to_owned()),
+        server: Some("web-1".to_owned()),
+        addresses: vec![PortAddress {
+            subnet: "a".to_owned(),
+            ip: [10, 0, 0, number].into(),
+        }],
+        ..PortStatus::default()
+    });
+    port
+}
+
+/// What was found of these ports.
+pub fn ports(ports: impl IntoIterator<Item = Port>) -> ports::Found {
+    let ports = ports.into_iter();
+    ports::Found {
+        ports: ports
+            .map(|port| (port.name_any(), Arc::new(port)))
+            .collect(),
+        held: BTreeMap::new(),
+    }
 }
 
 /// A server that is bound to [`NODE`] for the second time.
@@ -273,6 +348,7 @@ pub fn observed() -> Observed {
         resolution: None,
         placement: None,
         node: NodeVoice::Heard,
+        ports: ports::Found::default(),
     }
 }
 

@@ -9,7 +9,8 @@ use kube::ResourceExt;
 
 use crate::api::{
     guest::{
-        FINALIZER, Guest, GuestSpec, RootDisk, SEED_META_DATA, SEED_USER_DATA, ServerIdentity,
+        FINALIZER, Guest, GuestSpec, Nic, RootDisk, SEED_META_DATA, SEED_NETWORK_CONFIG,
+        SEED_USER_DATA, ServerIdentity,
     },
     node_namespace,
     server::{DEFAULT_GRACE, Server},
@@ -25,7 +26,7 @@ use super::{
 const HOST_LABEL_MAX: usize = 63;
 
 /// The guest that `binding`'s node shall run for the server.
-pub fn compile(server: &Server, resolved: &Resolved, binding: &Binding) -> Guest {
+pub fn compile(server: &Server, resolved: &Resolved, binding: &Binding, nics: Vec<Nic>) -> Guest {
     let uid = server.uid().unwrap_or_default();
     let spec = GuestSpec {
         server: ServerIdentity {
@@ -48,7 +49,7 @@ pub fn compile(server: &Server, resolved: &Resolved, binding: &Binding) -> Guest
             size: resolved.resources.disk,
             image: resolved.image.clone(),
         },
-        nics: Vec::new(),
+        nics,
         seed_secret: uid.clone(),
         action: None,
         retired: false,
@@ -68,11 +69,12 @@ pub fn compile(server: &Server, resolved: &Resolved, binding: &Binding) -> Guest
 
 /// The guest as it is, with what its owner may change as the owner has it now. What was resolved once stays: a
 /// flavor or image that changed or vanished since does not touch a server that was made from it.
-pub fn refresh(server: &Server, guest: &Guest) -> Guest {
+pub fn refresh(server: &Server, guest: &Guest, nics: Vec<Nic>) -> Guest {
     let spec = GuestSpec {
         power: server.spec.power_state,
         restart_policy: server.spec.restart_policy,
         shutdown_grace_seconds: grace_seconds(server),
+        nics,
         ..guest.spec.clone()
     };
     written(guest, spec)
@@ -110,7 +112,7 @@ fn written(guest: &Guest, spec: GuestSpec) -> Guest {
 }
 
 /// The NoCloud seed of a guest. Made once, when the server is bound: guests read it at their first boot only.
-pub fn seed(server: &Server, resolved: &Resolved, binding: &Binding) -> Secret {
+pub fn seed(server: &Server, resolved: &Resolved, binding: &Binding, nics: &[Nic]) -> Secret {
     let uid = server.uid().unwrap_or_default();
     let meta_data = cloud_init::meta_data(&SeedRequest {
         instance_id: &uid,
@@ -123,6 +125,19 @@ pub fn seed(server: &Server, resolved: &Resolved, binding: &Binding) -> Secret {
             cloud_init::DEFAULT_USER_DATA.as_bytes().to_vec()
         }
     };
+    let mut documents = BTreeMap::from([
+        (
+            SEED_META_DATA.to_owned(),
+            ByteString(meta_data.into_bytes()),
+        ),
+        (SEED_USER_DATA.to_owned(), ByteString(user_data)),
+    ]);
+    if let Some(config) = cloud_init::network_config(nics) {
+        documents.insert(
+            SEED_NETWORK_CONFIG.to_owned(),
+            ByteString(config.into_bytes()),
+        );
+    }
     Secret {
         metadata: ObjectMeta {
             name: Some(uid),
@@ -131,13 +146,7 @@ pub fn seed(server: &Server, resolved: &Resolved, binding: &Binding) -> Secret {
         },
         type_: Some("kilonova.dev/seed".to_owned()),
         immutable: Some(true),
-        data: Some(BTreeMap::from([
-            (
-                SEED_META_DATA.to_owned(),
-                ByteString(meta_data.into_bytes()),
-            ),
-            (SEED_USER_DATA.to_owned(), ByteString(user_data)),
-        ])),
+        data: Some(documents),
         ..Secret::default()
     }
 }

@@ -26,6 +26,9 @@ pub fn between(before: &ServerStatus, after: &ServerStatus) -> Vec<Happening> {
             message(after, "Scheduled"),
         ));
     }
+    if let Some(sentence) = disconnected(before, after) {
+        told.push(bad("NetworkNotReady", "Connect", sentence));
+    }
     if became_false(before, after, "Resolved") {
         told.push(bad("Unresolved", "Resolve", message(after, "Resolved")));
     }
@@ -93,6 +96,26 @@ fn entered(
         // Building is told by what it waits for, an error by its fault.
         ServerState::Build | ServerState::Error => return None,
     })
+}
+
+/// Reasons of `NetworkReady` that every server with networks has for a while.
+const PASSING: [&str; 5] = [
+    "NotBuilt",
+    "PlugPending",
+    "UnplugPending",
+    "PortNotReady",
+    "Suspended",
+];
+
+/// What is wrong with its network: as soon as it was well before, and for what does not pass by itself in any case.
+fn disconnected(before: &ServerStatus, after: &ServerStatus) -> Option<String> {
+    let now =
+        condition::find(&after.conditions, "NetworkReady").filter(|now| now.status == "False")?;
+    let then = condition::find(&before.conditions, "NetworkReady");
+    let was_well = then.is_some_and(|then| then.status == "True" && then.reason != "NoNetworks");
+    let is_new = then.is_none_or(|then| then.reason != now.reason);
+    let passes = PASSING.contains(&&*now.reason);
+    (was_well || is_new && !passes).then(|| now.message.clone())
 }
 
 fn became_false(before: &ServerStatus, after: &ServerStatus, kind: &str) -> bool {

@@ -11,6 +11,7 @@ pub mod guest;
 pub mod happening;
 pub mod hypervisor;
 pub mod needs;
+pub mod ports;
 pub mod resolve;
 pub mod scheduler;
 pub mod server;

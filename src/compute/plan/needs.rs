@@ -21,6 +21,8 @@ pub struct Needs {
     pub tpm: bool,
     /// The CPU model by libvirt's name; absent: the hypervisor's own, whatever it is.
     pub cpu_model: Option<String>,
+    /// Whether it has NICs, and the hypervisor has to have its place in the cloud's network.
+    pub network: bool,
 }
 
 /// What a server needs whose flavor and image ask for nothing: the defaults that both document.
@@ -33,6 +35,7 @@ impl Default for Needs {
             secure_boot: false,
             tpm: false,
             cpu_model: None,
+            network: false,
         }
     }
 }

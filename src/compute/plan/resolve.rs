@@ -211,7 +211,10 @@ pub fn resolve(server: &Server, found: &Found) -> Result<Resolved, Unresolved> {
     if !found.bound {
         fits(image, flavor, resources)?;
     }
-    let needs = needs(flavor, image)?;
+    let needs = Needs {
+        network: !server.spec.networks.is_empty(),
+        ..needs(flavor, image)?
+    };
     let (public_keys, user_data) = if found.seeded {
         (Vec::new(), UserDataFound::None)
     } else {
@@ -334,6 +337,7 @@ fn needs(flavor: &Flavor, image: &Image) -> Result<Needs, Unresolved> {
         secure_boot,
         tpm: flavor.spec.tpm.or(wishes.tpm).unwrap_or(false),
         cpu_model: flavor.spec.cpu.as_ref().map(|cpu| cpu.model.clone()),
+        network: false,
     })
 }
 

@@ -14,11 +14,13 @@ use kube::ResourceExt;
 
 use crate::api::{
     guest::{Guest, GuestSpec},
+    port::Port,
     server::{Resources, Server},
 };
 
 use super::{
     guest,
+    ports::{self, Entry, Trouble},
     resolve::{Resolved, Unresolved},
     scheduler::{Placement, Refusal},
 };
@@ -37,6 +39,8 @@ pub struct Observed {
     pub placement: Option<Result<Placement, Refusal>>,
     /// Whether the server's node is heard of.
     pub node: NodeVoice,
+    /// The ports that concern it.
+    pub ports: ports::Found,
 }
 
 /// Whether a node is heard of.
@@ -100,10 +104,14 @@ pub enum Step {
     Hold,
     /// Write the binding to the server's status: the claim.
     Claim,
+    /// Make a port for one of the server's networks.
+    MakePort(Box<Port>),
     /// Write the seed beside the guest.
     WriteSeed(Box<Secret>),
     /// Write the guest.
     WriteGuest(Box<Guest>),
+    /// Delete a port that was made for the server.
+    DeletePort(Arc<Port>),
     /// Ask for the guest's deletion.
     DeleteGuest(Arc<Guest>),
     /// Delete the seed of the server in the namespace of this node.
@@ -119,6 +127,8 @@ pub enum Step {
 pub enum Progress {
     /// It cannot be made as it is written.
     Unresolved(Unresolved),
+    /// One of its networks has no port for it yet.
+    Unconnected(Trouble),
     /// No hypervisor can take it.
     Unschedulable(Refusal),
     /// Its node has been told; what the node says counts.
@@ -135,19 +145,54 @@ pub fn decide(server: &Server, observed: &Observed) -> Decision {
         return remove(server, observed);
     }
     let mut decision = match (Binding::of(server), &observed.guest) {
-        (Some(binding), Some(guest)) => adjust(server, binding, guest),
+        (Some(binding), Some(guest)) => adjust(server, observed, binding, guest),
         (Some(binding), None) => tell(server, observed, binding, Vec::new()),
         (None, _) => bind(server, observed),
     };
     // Whatever is somewhere has to be held, or a deletion would leave it there. Somebody may have let go of it.
-    if decision.binding.is_some() && !server.finalizers().iter().any(|name| name == FINALIZER) {
+    let makes = |step: &Step| matches!(step, Step::MakePort(_));
+    let leaves_traces = decision.binding.is_some() || decision.steps.iter().any(makes);
+    if leaves_traces && !server.finalizers().iter().any(|name| name == FINALIZER) {
         decision.steps.insert(0, Step::Hold);
     }
     decision
 }
 
+/// What is done first about a server whose networks have no ports for it yet: its guest is told of their addresses, and no
+/// place is taken for a server that could not use it.
+fn connect(
+    server: &Server,
+    observed: &Observed,
+    binding: Option<&Binding>,
+    entries: &[Entry],
+) -> Option<Decision> {
+    let trouble = ports::trouble(entries)?;
+    let mut steps = Vec::new();
+    if !trouble.stalls() {
+        let missing = ports::missing(server, entries).into_iter();
+        steps.extend(missing.map(|port| Step::MakePort(Box::new(port))));
+    }
+    steps.extend(superfluous(server, observed));
+    Some(Decision {
+        steps,
+        ..wait(binding.cloned(), Progress::Unconnected(trouble.clone()))
+    })
+}
+
+/// Deletes the ports that were made for the server and are of no use any more.
+fn superfluous(server: &Server, observed: &Observed) -> impl Iterator<Item = Step> {
+    let ports = ports::superfluous(server, &observed.ports, observed.guest.as_deref());
+    ports.into_iter().map(Step::DeletePort)
+}
+
 /// An unbound server gets a node, if one can take it.
 fn bind(server: &Server, observed: &Observed) -> Decision {
+    if let Some(Ok(_)) = &observed.resolution {
+        let entries = ports::entries(server, &observed.ports);
+        if let Some(decision) = connect(server, observed, None, &entries) {
+            return decision;
+        }
+    }
     let placement = match (&observed.resolution, &observed.placement) {
         (Some(Ok(resolved)), Some(Ok(placement))) => (resolved, placement),
         (Some(Ok(_)), Some(Err(refusal))) => {
@@ -176,13 +221,19 @@ fn bind(server: &Server, observed: &Observed) -> Decision {
 fn tell(server: &Server, observed: &Observed, binding: Binding, mut steps: Vec<Step>) -> Decision {
     match &observed.resolution {
         Some(Ok(resolved)) => {
+            let entries = ports::entries(server, &observed.ports);
+            if let Some(decision) = connect(server, observed, Some(&binding), &entries) {
+                return decision;
+            }
+            let nics = ports::nics(&entries, &[]);
             if !resolved.seeded {
-                let seed = guest::seed(server, resolved, &binding);
+                let seed = guest::seed(server, resolved, &binding, &nics);
                 steps.push(Step::WriteSeed(Box::new(seed)));
             }
             steps.push(Step::WriteGuest(Box::new(guest::compile(
-                server, resolved, &binding,
+                server, resolved, &binding, nics,
             ))));
+            steps.extend(superfluous(server, observed));
             Decision {
                 steps,
                 binding: Some(binding),
@@ -195,17 +246,20 @@ fn tell(server: &Server, observed: &Observed, binding: Binding, mut steps: Vec<S
 }
 
 /// A server whose node knows of it: pass on what its owner has changed.
-fn adjust(server: &Server, binding: Binding, told: &Guest) -> Decision {
-    let wanted = guest::refresh(server, told);
+fn adjust(server: &Server, observed: &Observed, binding: Binding, told: &Guest) -> Decision {
+    let entries = ports::entries(server, &observed.ports);
+    let nics = ports::nics(&entries, &told.spec.nics);
+    let wanted = guest::refresh(server, told, nics);
     let stands = GuestSpec {
         action: None,
         ..told.spec.clone()
     };
-    let steps = if wanted.spec == stands {
-        Vec::new()
-    } else {
-        vec![Step::WriteGuest(Box::new(wanted))]
-    };
+    let missing = ports::missing(server, &entries).into_iter();
+    let mut steps: Vec<Step> = missing.map(|port| Step::MakePort(Box::new(port))).collect();
+    if wanted.spec != stands {
+        steps.push(Step::WriteGuest(Box::new(wanted)));
+    }
+    steps.extend(superfluous(server, observed));
     Decision {
         steps,
         binding: Some(binding),
@@ -233,8 +287,8 @@ fn remove(server: &Server, observed: &Observed) -> Decision {
     let seed = binding
         .as_ref()
         .map(|binding| Step::DeleteSeed(binding.node.clone()));
-    let steps = seed
-        .into_iter()
+    let steps = superfluous(server, observed)
+        .chain(seed)
         .chain([Step::Forget, Step::Release])
         .collect();
     Decision {

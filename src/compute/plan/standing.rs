@@ -11,7 +11,12 @@ use crate::api::{
     server_action::{ActionState, Verb},
 };
 
-use super::server::{Binding, Decision, NodeVoice, Observed, Progress};
+use super::{
+    ports::{self, Entry},
+    server::{Binding, Decision, NodeVoice, Observed, Progress},
+};
+
+mod network;
 
 /// The server's whole status. `trouble` is why a step of the operator's was refused.
 ///
@@ -43,7 +48,7 @@ pub fn report(
         allocated: binding.map(|binding| binding.resources),
         started_at: told.and_then(|status| status.started_at.clone()),
         restarts: told.and_then(|status| status.restarts),
-        addresses: Vec::new(),
+        addresses: ports::addresses(server, observed),
         fault,
         observed_generation: server.metadata.generation,
         conditions: condition::merge(&before.conditions, facts, server.metadata.generation, now),
@@ -65,7 +70,9 @@ fn state(observed: &Observed, decision: &Decision, faulty: bool) -> ServerState 
     let guest = match decision.progress {
         Progress::Leaving | Progress::Gone => return ServerState::Deleting,
         _ if faulty => return ServerState::Error,
-        Progress::Unresolved(_) | Progress::Unschedulable(_) => return ServerState::Build,
+        Progress::Unresolved(_) | Progress::Unconnected(_) | Progress::Unschedulable(_) => {
+            return ServerState::Build;
+        }
         Progress::Told => observed.guest.as_deref(),
     };
     let Some((guest, status)) = guest.and_then(|guest| Some((guest, guest.status.as_ref()?)))
@@ -99,9 +106,13 @@ fn facts(
     decision: &Decision,
     trouble: Option<&str>,
 ) -> Vec<Fact> {
-    let word = Word::of(server, observed, decision);
+    let entries = ports::entries(server, &observed.ports);
+    let word = Word::of(server, observed, decision, &entries);
     let resolved = match &decision.progress {
         Progress::Unresolved(why) => Fact::no("Resolved", why.reason(), why.to_string()),
+        Progress::Unconnected(why) if why.stalls() => {
+            Fact::no("Resolved", why.reason(), why.to_string())
+        }
         _ => Fact::yes(
             "Resolved",
             "Resolved",
@@ -123,12 +134,17 @@ fn facts(
     };
     let stalled = match &decision.progress {
         Progress::Unresolved(why) => Fact::yes("Stalled", why.reason(), why.to_string()),
+        Progress::Unconnected(why) if why.stalls() => {
+            Fact::yes("Stalled", why.reason(), why.to_string())
+        }
         // What the node said of an earlier wish says nothing of this one.
         _ => word
             .of_guest("Stalled")
             .filter(|_| word.current)
             .unwrap_or_else(|| Fact::no("Stalled", "Progressing", "")),
     };
+    let plugged = word.of_guest("NetworkReady");
+    let network = network::fact(server, observed, &entries, plugged);
     let ready = match trouble {
         Some(trouble) => Fact::no(
             "Ready",
@@ -137,7 +153,7 @@ fn facts(
                 "{trouble}; the operator tries again every minute: an administrator should look at its rights and its log"
             ),
         ),
-        None => word.ready(&resolved, &scheduled, &stalled),
+        None => word.ready(&resolved, &scheduled, &network, &stalled),
     };
     let node_says = |kind| {
         word.of_guest(kind)
@@ -147,6 +163,7 @@ fn facts(
         ready,
         resolved,
         scheduled,
+        network,
         node_says("StorageReady"),
         node_says("Running"),
         stalled,
@@ -163,11 +180,19 @@ struct Word<'a> {
 }
 
 impl<'a> Word<'a> {
-    fn of(server: &Server, observed: &'a Observed, decision: &'a Decision) -> Self {
+    fn of(
+        server: &Server,
+        observed: &'a Observed,
+        decision: &'a Decision,
+        entries: &[Entry],
+    ) -> Self {
         let guest = observed.guest.as_deref();
         let status = guest.and_then(|guest| guest.status.as_ref());
         let generation = guest.and_then(|guest| guest.metadata.generation);
-        let told_all = guest.is_some_and(|guest| guest.spec.power == server.spec.power_state);
+        let told_all = guest.is_some_and(|guest| {
+            let nics = ports::nics(entries, &guest.spec.nics);
+            guest.spec.power == server.spec.power_state && guest.spec.nics == nics
+        });
         Self {
             node: decision
                 .binding
@@ -200,7 +225,7 @@ impl<'a> Word<'a> {
         })
     }
 
-    fn ready(&self, resolved: &Fact, scheduled: &Fact, stalled: &Fact) -> Fact {
+    fn ready(&self, resolved: &Fact, scheduled: &Fact, network: &Fact, stalled: &Fact) -> Fact {
         let because = |fact: &Fact| Fact {
             kind: "Ready",
             truth: Truth::False,
@@ -223,12 +248,17 @@ impl<'a> Word<'a> {
             ),
             Progress::Gone => Fact::no("Ready", "Deleting", "nothing of it is left"),
             Progress::Unresolved(_) => because(resolved),
+            Progress::Unconnected(_) => because(network),
             Progress::Unschedulable(_) => because(scheduled),
             Progress::Told if stalled.truth == Truth::True => because(stalled),
             Progress::Told if self.voice == NodeVoice::Silent => {
                 Fact::unknown("Ready", "NodeSilent", self.silence())
             }
             Progress::Told => match self.of_guest("Ready") {
+                Some(fact) if self.current && fact.truth == Truth::True => match network.truth {
+                    Truth::True => fact,
+                    Truth::False | Truth::Unknown => because(network),
+                },
                 Some(fact) if self.current => fact,
                 Some(_) => Fact::no(
                     "Ready",

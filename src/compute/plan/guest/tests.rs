@@ -28,14 +28,14 @@ fn document(seed: &Secret, key: &str) -> String {
 /// What comes back from the API server is what was compiled, so nothing has to be written again.
 #[test]
 fn a_compiled_guest_is_the_one_that_refreshing_finds() {
-    let compiled = compile(&server(), &resolved(), &binding());
+    let compiled = compile(&server(), &resolved(), &binding(), Vec::new());
     assert_eq!(compiled.spec, guest().spec);
-    assert_eq!(refresh(&bound(), &compiled).spec, compiled.spec);
+    assert_eq!(refresh(&bound(), &compiled, Vec::new()).spec, compiled.spec);
 }
 
 #[test]
 fn a_guest_lies_in_its_node_s_namespace_and_is_held_by_its_agent() {
-    let metadata = compile(&server(), &resolved(), &binding()).metadata;
+    let metadata = compile(&server(), &resolved(), &binding(), Vec::new()).metadata;
     assert_eq!(metadata.name.as_deref(), Some(UID));
     assert_eq!(metadata.namespace.as_deref(), Some("kilonova-node-n1"));
     assert_eq!(metadata.finalizers, Some(vec![FINALIZER.to_owned()]));
@@ -50,7 +50,7 @@ fn refreshing_changes_what_the_owner_may_change() {
     server.spec.shutdown = Some(Shutdown {
         grace: std::time::Duration::from_millis(2900).into(),
     });
-    let spec = refresh(&server, &guest()).spec;
+    let spec = refresh(&server, &guest(), Vec::new()).spec;
     assert_eq!(spec.power, PowerState::Suspended);
     assert_eq!(spec.restart_policy, RestartPolicy::OnFailure);
     assert_eq!(spec.shutdown_grace_seconds, 2);
@@ -67,7 +67,7 @@ fn refreshing_keeps_what_was_resolved_once() {
     told.spec.epoch = 12;
     let mut server = bound();
     server.spec.flavor = "another".to_owned();
-    assert_eq!(refresh(&server, &told).spec, told.spec);
+    assert_eq!(refresh(&server, &told, Vec::new()).spec, told.spec);
 }
 
 /// Whoever applies a field owns it: status, labels and actions are others'.
@@ -81,7 +81,7 @@ fn a_refreshed_guest_holds_only_what_is_ours_to_write() {
         id: "a".to_owned(),
         verb: Verb::Nmi,
     });
-    for written in [refresh(&bound(), &told), retire(&told)] {
+    for written in [refresh(&bound(), &told, Vec::new()), retire(&told)] {
         let expected = ObjectMeta {
             name: told.metadata.name.clone(),
             namespace: told.metadata.namespace.clone(),
@@ -115,7 +115,7 @@ fn a_guest_has_a_minute_to_power_off_unless_its_owner_says_otherwise() {
         server.spec.shutdown = grace.map(|grace| Shutdown {
             grace: grace.into(),
         });
-        let spec = compile(&server, &resolved(), &binding()).spec;
+        let spec = compile(&server, &resolved(), &binding(), Vec::new()).spec;
         assert_eq!(spec.shutdown_grace_seconds, seconds);
     }
 }
@@ -125,7 +125,7 @@ fn the_host_name_is_the_server_s_unless_it_has_another() {
     let mut server = server();
     for (hostname, expected) in [(None, "web-1"), (Some("db.example"), "db.example")] {
         server.spec.hostname = hostname.map(str::to_owned);
-        let meta_data = document(&seed(&server, &resolved(), &binding()), SEED_META_DATA);
+        let meta_data = document(&seed(&server, &resolved(), &binding(), &[]), SEED_META_DATA);
         let meta_data: Value = serde_json::from_str(&meta_data).unwrap();
         assert_eq!(meta_data["local-hostname"], expected);
         assert_eq!(meta_data["instance-id"], UID);
@@ -155,14 +155,17 @@ fn a_long_name_is_cut_to_a_host_name() {
 fn a_server_of_the_same_name_is_another_instance() {
     let mut again = server();
     again.metadata.uid = Some("0f1e2d3c-4b5a-4978-8796-a5b4c3d2e1f0".to_owned());
-    let one = document(&seed(&server(), &resolved(), &binding()), SEED_META_DATA);
-    let two = document(&seed(&again, &resolved(), &binding()), SEED_META_DATA);
+    let one = document(
+        &seed(&server(), &resolved(), &binding(), &[]),
+        SEED_META_DATA,
+    );
+    let two = document(&seed(&again, &resolved(), &binding(), &[]), SEED_META_DATA);
     assert_ne!(one, two);
 }
 
 #[test]
 fn a_seed_cannot_be_changed_and_always_has_both_documents() {
-    let seed = seed(&server(), &resolved(), &binding());
+    let seed = seed(&server(), &resolved(), &binding(), &[]);
     assert_eq!(seed.immutable, Some(true));
     assert_eq!(seed.type_.as_deref(), Some("kilonova.dev/seed"));
     assert_eq!(document(&seed, SEED_USER_DATA), "#cloud-config\n{}\n");
@@ -187,11 +190,11 @@ fn hostile_text_arrives_unchanged() {
         resolved.needs.cpu_model = Some(text.to_owned());
         resolved.public_keys = vec![text.to_owned()];
         resolved.user_data = UserDataFound::Bytes(text.as_bytes().to_vec());
-        let spec = compile(&server, &resolved, &binding()).spec;
+        let spec = compile(&server, &resolved, &binding(), Vec::new()).spec;
         assert_eq!(spec.root_disk.image.name, text);
         assert_eq!(spec.root_disk.image.url, text);
         assert_eq!(spec.cpu_model.as_deref(), Some(text));
-        let seed = seed(&server, &resolved, &binding());
+        let seed = seed(&server, &resolved, &binding(), &[]);
         assert_eq!(document(&seed, SEED_USER_DATA), text);
         let meta_data: Value = serde_json::from_str(&document(&seed, SEED_META_DATA)).unwrap();
         assert_eq!(meta_data["local-hostname"], text);
@@ -206,6 +209,6 @@ fn user_data_keeps_every_byte() {
     let bytes: Vec<u8> = (0..=255).collect();
     let mut resolved = resolved();
     resolved.user_data = UserDataFound::Bytes(bytes.clone());
-    let seed = seed(&server(), &resolved, &binding());
+    let seed = seed(&server(), &resolved, &binding(), &[]);
     assert_eq!(seed.data.unwrap()[SEED_USER_DATA].0, bytes);
 }

@@ -31,6 +31,8 @@ pub enum Filter {
     Tpm,
     /// The host offers the CPU model, if the server needs a certain one.
     CpuModel,
+    /// It has its place in the cloud's network, or the server needs none.
+    Network,
     /// The host has that many virtual CPUs free, and that many threads at all.
     Vcpus,
     /// The host has that much memory free, and that much at all.
@@ -41,7 +43,7 @@ pub enum Filter {
 
 impl Filter {
     /// Every filter, in the order in which they are asked.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Schedulable,
         Self::Ready,
         Self::Architecture,
@@ -51,6 +53,7 @@ impl Filter {
         Self::SecureBoot,
         Self::Tpm,
         Self::CpuModel,
+        Self::Network,
         Self::Vcpus,
         Self::Memory,
         Self::Disk,
@@ -68,6 +71,7 @@ impl Filter {
             Self::SecureBoot => "SecureBoot",
             Self::Tpm => "Tpm",
             Self::CpuModel => "CpuModel",
+            Self::Network => "Network",
             Self::Vcpus => "Vcpus",
             Self::Memory => "Memory",
             Self::Disk => "Disk",
@@ -88,7 +92,8 @@ impl Filter {
             | Self::Firmware
             | Self::SecureBoot
             | Self::Tpm
-            | Self::CpuModel => None,
+            | Self::CpuModel
+            | Self::Network => None,
         }
     }
 
@@ -128,6 +133,7 @@ impl Filter {
                 .cpu_model
                 .as_ref()
                 .is_none_or(|model| host.offers.cpu_models.binary_search(model).is_ok()),
+            Self::Network => !needs.network || host.network,
             Self::Vcpus => fits(Resource::Vcpus),
             Self::Memory => fits(Resource::Memory),
             Self::Disk => fits(Resource::Disk),
@@ -149,7 +155,7 @@ mod tests {
             flavor::Machine, hypervisor::Hypervisor, hypervisor::Offers, server::Resources,
             value::Size,
         },
-        compute::plan::needs::Needs,
+        compute::plan::{fixtures::condition, needs::Needs},
     };
 
     /// One row: how the host and the server differ from a host that takes a server, and who should say no.
@@ -202,6 +208,12 @@ mod tests {
     fn offers(hypervisor: &mut Hypervisor) -> &mut Offers {
         let status = hypervisor.status.get_or_insert_default();
         status.offers.get_or_insert_default()
+    }
+
+    fn connected(hypervisor: &mut Hypervisor, truth: &str) {
+        let said = condition("NetworkReady", truth, "Said", "by the agent");
+        let status = hypervisor.status.get_or_insert_default();
+        status.conditions.push(said);
     }
 
     #[test]
@@ -296,6 +308,10 @@ mod tests {
             cpu_model: Some("Nehalem".to_owned()),
             ..Needs::default()
         };
+        let with_nics = Needs {
+            network: true,
+            ..Needs::default()
+        };
         let without = |name, host, refused_by| Case {
             name,
             host,
@@ -334,6 +350,30 @@ mod tests {
                 },
                 Some(Filter::CpuModel),
             ),
+            Case {
+                name: "a server with NICs on a host whose network works",
+                host: |hypervisor| connected(hypervisor, "True"),
+                needs: with_nics.clone(),
+                ..Case::default()
+            },
+            Case {
+                name: "a server with NICs on a host whose network is broken",
+                host: |hypervisor| connected(hypervisor, "False"),
+                needs: with_nics.clone(),
+                refused_by: Some(Filter::Network),
+                ..Case::default()
+            },
+            Case {
+                name: "a server with NICs on a host that says nothing of its network",
+                needs: with_nics,
+                refused_by: Some(Filter::Network),
+                ..Case::default()
+            },
+            Case {
+                name: "a server without NICs on a host whose network is broken",
+                host: |hypervisor| connected(hypervisor, "False"),
+                ..Case::default()
+            },
             Case {
                 name: "a plain server needs a board only",
                 host: |hypervisor| {

@@ -20,6 +20,8 @@ pub struct Host {
     pub(super) schedulable: bool,
     /// Whether servers can run here now, and it is known how many.
     pub(super) ready: bool,
+    /// Whether it has its place in the cloud's network.
+    pub(super) network: bool,
     pub(super) architecture: Option<String>,
     /// Lists are sorted: to be searched quickly, and to be equal in whatever order the agent named them.
     pub(super) offers: Offers,
@@ -46,6 +48,7 @@ impl Host {
         Self {
             labels: metadata.labels.clone().unwrap_or_default(),
             schedulable: hypervisor.spec.schedulable && metadata.deletion_timestamp.is_none(),
+            network: condition::holds(&status.conditions, "NetworkReady"),
             ready: status.capacity.is_some() && condition::holds(&status.conditions, "Ready"),
             architecture: status.architecture.clone(),
             offers,
@@ -68,6 +71,7 @@ impl Host {
             || self.labels != before.labels
             || self.offers != before.offers
             || self.architecture != before.architecture
+            || self.network && !before.network
     }
 }
 

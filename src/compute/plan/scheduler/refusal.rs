@@ -139,6 +139,13 @@ impl Details {
                 let model = needs.cpu_model.as_deref().unwrap_or_default();
                 write!(f, "{does} not offer the CPU model {model}")
             }
+            Filter::Network => {
+                let has = if one { "has" } else { "have" };
+                write!(
+                    f,
+                    "{has} no working network, which its NICs need (see the condition NetworkReady of Hypervisors)"
+                )
+            }
             Filter::Vcpus => self.explain_shortage(f, Resource::Vcpus, count),
             Filter::Memory => self.explain_shortage(f, Resource::Memory, count),
             Filter::Disk => self.explain_shortage(f, Resource::Disk, count),

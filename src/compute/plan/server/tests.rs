@@ -8,7 +8,8 @@ use crate::{
         server_action::Verb,
     },
     compute::plan::fixtures::{
-        NODE, SMALL, UID, bound, guest, leaving, observed, observed_with, refusal, resolved, server,
+        NODE, SMALL, UID, bound, claimed, guest, leaving, observed, observed_with, port, ports,
+        refusal, resolved, server, with_networks,
     },
 };
 
@@ -17,6 +18,8 @@ fn steps(decision: &Decision) -> Vec<&'static str> {
     let name = |step: &Step| match step {
         Step::Hold => "Hold",
         Step::Claim => "Claim",
+        Step::MakePort(_) => "MakePort",
+        Step::DeletePort(_) => "DeletePort",
         Step::WriteSeed(_) => "WriteSeed",
         Step::WriteGuest(_) => "WriteGuest",
         Step::DeleteGuest(_) => "DeleteGuest",
@@ -302,4 +305,117 @@ fn the_seed_and_the_guest_lie_beside_each_other_under_the_server_s_uid() {
     let guest = written(&decision);
     assert_eq!(seed.metadata.namespace, guest.metadata.namespace);
     assert_eq!(guest.spec.seed_secret, UID);
+}
+
+fn with_ports(observed: Observed, all: impl IntoIterator<Item = Port>) -> Observed {
+    Observed {
+        ports: ports(all),
+        ..observed
+    }
+}
+
+/// No place is taken for a server that could not use it, and its guest is told of its addresses at once.
+#[test]
+fn a_server_gets_its_ports_and_then_its_place() {
+    let server = with_networks(&["front", "back"]);
+    let unplaced = Observed {
+        placement: None,
+        ..placed()
+    };
+    let decision = decide(&server, &with_ports(unplaced, []));
+    assert_eq!(steps(&decision), ["Hold", "MakePort", "MakePort"]);
+    assert_eq!(decision.binding, None);
+    let Progress::Unconnected(trouble) = &decision.progress else {
+        panic!("{:?}", decision.progress);
+    };
+    assert!(trouble.is_brief());
+
+    let half = [claimed("web-1-front", 1), port("web-1-back", 2)];
+    let decision = decide(&server, &with_ports(placed(), half));
+    assert_eq!(steps(&decision), [""; 0]);
+    assert_eq!(decision.binding, None);
+
+    let both = [claimed("web-1-front", 1), claimed("web-1-back", 2)];
+    let decision = decide(&server, &with_ports(placed(), both));
+    assert_eq!(
+        steps(&decision),
+        ["Hold", "Claim", "WriteSeed", "WriteGuest"]
+    );
+    let nics = written(&decision).spec.nics.iter();
+    let nics: Vec<&str> = nics.map(|nic| nic.name.as_str()).collect();
+    assert_eq!(nics, ["web-1-front", "web-1-back"]);
+    let seed = decision.steps.iter().find_map(|step| match step {
+        Step::WriteSeed(seed) => seed.data.clone(),
+        _ => None,
+    });
+    assert!(seed.unwrap().contains_key("network-config"));
+}
+
+#[test]
+fn what_cannot_be_made_or_connected_makes_no_ports() {
+    let server = with_networks(&["front", "front"]);
+    let decision = decide(&server, &placed());
+    assert_eq!(steps(&decision), [""; 0]);
+    let wrong = Observed {
+        resolution: Some(Err(unresolved())),
+        ..observed()
+    };
+    let decision = decide(&with_networks(&["front"]), &wrong);
+    assert_eq!(steps(&decision), [""; 0]);
+}
+
+#[test]
+fn networks_come_and_go_while_a_server_runs() {
+    let on = |networks: &[&str]| {
+        let mut server = bound();
+        server.spec.networks = with_networks(networks).spec.networks;
+        server
+    };
+    let (front, back) = (claimed("web-1-front", 1), claimed("web-1-back", 2));
+    let mut told = guest();
+    let seen = |told: &Guest, all: Vec<Port>| with_ports(observed_with(told.clone()), all);
+
+    // One is added: its port, then its NIC.
+    let decision = decide(&on(&["front"]), &seen(&told, vec![]));
+    assert_eq!(steps(&decision), ["MakePort"]);
+    assert_eq!(decision.progress, Progress::Told);
+    let decision = decide(&on(&["front"]), &seen(&told, vec![port("web-1-front", 1)]));
+    assert_eq!(steps(&decision), [""; 0]);
+    let decision = decide(&on(&["front"]), &seen(&told, vec![front.clone()]));
+    assert_eq!(steps(&decision), ["WriteGuest"]);
+    told.spec.nics = written(&decision).spec.nics.clone();
+    assert_eq!(told.spec.nics.len(), 1);
+
+    // It is replaced: its NIC goes, and its port when the guest has let go.
+    let both = vec![front.clone(), back.clone()];
+    let decision = decide(&on(&["back"]), &seen(&told, both.clone()));
+    assert_eq!(steps(&decision), ["WriteGuest"]);
+    assert_eq!(written(&decision).spec.nics[0].name, "web-1-back");
+    told.spec.nics = written(&decision).spec.nics.clone();
+    told.metadata.generation = Some(2);
+    let status = told.status.get_or_insert_default();
+    (status.observed_generation, status.nics) =
+        (Some(2), vec![front.metadata.uid.clone().unwrap()]);
+    assert_eq!(
+        steps(&decide(&on(&["back"]), &seen(&told, both.clone()))),
+        [""; 0]
+    );
+    told.status.as_mut().unwrap().nics = vec![back.metadata.uid.clone().unwrap()];
+    let decision = decide(&on(&["back"]), &seen(&told, both));
+    assert_eq!(steps(&decision), ["DeletePort"]);
+}
+
+#[test]
+fn ports_go_after_the_guest_and_before_the_server() {
+    let mut server = bound();
+    server.spec.networks = with_networks(&["front"]).spec.networks;
+    let server = leaving(server);
+    let front = || [claimed("web-1-front", 1)];
+    let decision = decide(&server, &with_ports(observed_with(guest()), front()));
+    assert_eq!(steps(&decision), ["WriteGuest", "DeleteGuest"]);
+    let decision = decide(&server, &with_ports(observed(), front()));
+    assert_eq!(
+        steps(&decision),
+        ["DeletePort", "DeleteSeed", "Forget", "Release"]
+    );
 }

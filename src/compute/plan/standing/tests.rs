@@ -2,12 +2,13 @@
 
 use super::*;
 use crate::{
-    api::server_action::Verb,
+    api::{port::Port, server_action::Verb},
     compute::plan::{
         fixtures::{
-            acting, at, bound, condition, guest, leaving, observed, observed_with, refusal,
-            resolved, server, told,
+            acting, at, bound, claimed, condition, guest, leaving, observed, observed_with, port,
+            ports, refusal, resolved, server, told, with_networks,
         },
+        ports as plan_ports,
         resolve::Unresolved,
         scheduler::Placement,
         server::decide,
@@ -239,6 +240,7 @@ fn every_condition_is_always_there_in_the_same_order() {
         "Ready",
         "Resolved",
         "Scheduled",
+        "NetworkReady",
         "StorageReady",
         "Running",
         "Stalled",
@@ -324,4 +326,136 @@ fn the_number_of_the_last_binding_is_never_forgotten() {
     server.status.as_mut().unwrap().node = None;
     let status = reported(&server, &observed());
     assert_eq!((status.node, status.epoch), (None, Some(2)));
+}
+
+/// The server on one network, whose guest has its NIC.
+fn connected(power: PowerState, port: Port, plugged: bool) -> ServerStatus {
+    let mut server = bound();
+    server.spec.networks = with_networks(&["front"]).spec.networks;
+    let said = if plugged {
+        condition("NetworkReady", "True", "Plugged", "the NICs are plugged in")
+    } else {
+        condition(
+            "NetworkReady",
+            "False",
+            "PlugPending",
+            "not plugged in yet: port web-1-front",
+        )
+    };
+    let mut guest = told(Some(power), vec![ready(), said]);
+    guest.spec.power = power;
+    server.spec.power_state = power;
+    let mut observed = observed_with(guest.clone());
+    observed.ports = ports([port]);
+    let entries = plan_ports::entries(&server, &observed.ports);
+    guest.spec.nics = plan_ports::nics(&entries, &[]);
+    observed.guest = Some(std::sync::Arc::new(guest));
+    reported(&server, &observed)
+}
+
+fn with_word(truth: &str, message: &str) -> Port {
+    let mut port = claimed("web-1-front", 1);
+    let status = port.status.get_or_insert_default();
+    status.conditions = vec![condition("Ready", truth, "Said", message)];
+    port
+}
+
+#[test]
+fn a_server_without_networks_has_all_the_network_that_it_asks_for() {
+    let status = stands(&bound(), told(Some(PowerState::Running), vec![ready()]));
+    assert_eq!(says(&status, "NetworkReady").1, "NoNetworks");
+    assert_eq!(says(&status, "Ready").0, "True");
+}
+
+#[test]
+fn a_server_is_ready_when_its_ports_are() {
+    let status = connected(PowerState::Running, with_word("True", ""), true);
+    assert_eq!(says(&status, "NetworkReady").0, "True");
+    assert_eq!(says(&status, "Ready").0, "True");
+    assert_eq!(status.addresses[0].network, "shop/front");
+
+    let status = connected(
+        PowerState::Running,
+        with_word("False", "its flows are not there yet"),
+        true,
+    );
+    let said = "port shop/web-1-front: its flows are not there yet";
+    assert_eq!(
+        says(&status, "NetworkReady"),
+        ("False", "PortNotReady", said)
+    );
+    assert_eq!(says(&status, "Ready"), ("False", "PortNotReady", said));
+    assert_eq!(status.state, Some(ServerState::Active));
+
+    let status = connected(PowerState::Running, with_word("True", ""), false);
+    assert_eq!(says(&status, "NetworkReady").1, "PlugPending");
+    assert_eq!(says(&status, "Ready").1, "PlugPending");
+}
+
+/// Flows are made for NICs that are there: a server that is off as asked is ready.
+#[test]
+fn a_server_that_is_off_needs_no_flows() {
+    let status = connected(PowerState::Stopped, with_word("False", "no flows"), true);
+    assert_eq!(says(&status, "NetworkReady").0, "True");
+    assert_eq!(says(&status, "Ready").0, "True");
+}
+
+#[test]
+fn a_server_that_waits_for_a_port_says_so() {
+    let mut full = port("web-1-front", 1);
+    let said = condition(
+        "Allocated",
+        "False",
+        "Full",
+        "subnet shop/a has no free address",
+    );
+    full.status.get_or_insert_default().conditions = vec![said];
+    let waits = Observed {
+        resolution: Some(Ok(resolved())),
+        ports: ports([full]),
+        ..observed()
+    };
+    let status = reported(&with_networks(&["front"]), &waits);
+    let said = "waiting for port shop/web-1-front: subnet shop/a has no free address";
+    assert_eq!(status.state, Some(ServerState::Build));
+    assert_eq!(says(&status, "Ready"), ("False", "WaitingForPort", said));
+    assert_eq!(
+        says(&status, "NetworkReady"),
+        ("False", "WaitingForPort", said)
+    );
+    assert_eq!(says(&status, "Resolved").0, "True");
+    assert_eq!(says(&status, "Stalled").0, "False");
+}
+
+#[test]
+fn what_an_owner_must_mend_about_networks_is_a_fault() {
+    let wrong = Observed {
+        resolution: Some(Ok(resolved())),
+        ..observed()
+    };
+    let status = reported(&with_networks(&["front", "front"]), &wrong);
+    assert_eq!(status.state, Some(ServerState::Error));
+    for (kind, truth) in [
+        ("Resolved", "False"),
+        ("Stalled", "True"),
+        ("Ready", "False"),
+    ] {
+        assert_eq!(
+            (says(&status, kind).0, says(&status, kind).1),
+            (truth, "PortTwice")
+        );
+    }
+    assert!(status.fault.is_some());
+}
+
+/// What a guest runs with is not an error because one more NIC cannot be had.
+#[test]
+fn a_network_that_cannot_be_had_does_not_make_a_running_server_an_error() {
+    let mut server = bound();
+    server.spec.networks = with_networks(&["front", "front"]).spec.networks;
+    let mut observed = observed_with(told(Some(PowerState::Running), vec![ready()]));
+    observed.ports = ports([claimed("web-1-front", 1)]);
+    let status = reported(&server, &observed);
+    assert_eq!(status.state, Some(ServerState::Active));
+    assert_eq!(says(&status, "NetworkReady").1, "PortTwice");
 }
