@@ -182,8 +182,9 @@ pub struct HypervisorStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// `Ready`: servers can run here. It needs `LibvirtReady` (libvirt answers, and can run guests) and `StorageReady` (disks
-    /// can be made). For information: `KvmReady` (guests can run with the processor's help; else they are emulated) and
-    /// `OpenVswitchReady` (Open vSwitch is there). The message of one that does not hold says what to do.
+    /// can be made). Servers with networks also need `NetworkReady` (the host has its place in OVN), which needs
+    /// `OpenVswitchReady` (Open vSwitch answers). For information: `KvmReady` (guests can run with the processor's help; else
+    /// they are emulated). The message of one that does not hold says what to do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

@@ -289,7 +289,8 @@ pub struct ServerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// `Ready` (the server is as its spec asks), `Resolved` (everything it names is there), `Scheduled` (it has a
-    /// hypervisor), `StorageReady` (its disk is there), `Running` (the guest runs), `Stalled` (somebody must act).
+    /// hypervisor), `NetworkReady` (its NICs are plugged in and their ports are ready), `StorageReady` (its disk is there),
+    /// `Running` (the guest runs), `Stalled` (somebody must act).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

@@ -76,6 +76,14 @@ impl Ports {
         (!left.is_zero()).then_some(left)
     }
 
+    /// As if the server had waited for long, for tests.
+    #[cfg(test)]
+    pub(super) fn hurry(&self, server: &Server) {
+        let uid = server.uid().unwrap_or_default();
+        let long_ago = Instant::now().checked_sub(PATIENCE).unwrap();
+        locked(&self.waiting).insert(uid, long_ago);
+    }
+
     fn made_for(&self, server: &Server) -> Vec<String> {
         let made = locked(&self.made);
         let names = server.uid().and_then(|uid| made.get(&uid));

@@ -83,23 +83,48 @@ async fn user_data_comes_from_one_place_and_has_a_bound() {
 }
 
 #[tokio::test]
-async fn networks_are_refused_until_there_are_some() {
+async fn networks_are_networks_or_ports() {
     let desk = Desk::open().await;
-    let says = "this version of Kilonova has no networks yet: leave spec.networks empty";
     for networks in [
         json!([{"network": "private"}]),
-        json!([{"network": "shop/shared"}, {"network": "private"}]),
+        json!([{"network": "shop/shared"}, {"network": "private"}, {"port": "mine"}]),
+        json!([{"network": "a"}, {"network": "a", "name": "second", "addresses": ["10.0.0.5", "2001:db8::5"]}]),
+        json!([{"network": "a", "securityGroups": ["web", "default"]}]),
+        json!([{"network": "a", "securityGroups": []}]),
     ] {
-        desk.rejects(&server(json!({"networks": networks})), says)
-            .await;
+        desk.accepts(&server(json!({"networks": networks}))).await;
     }
+    let one_of = "a NIC needs exactly one of network and port";
+    let own = "name, addresses and securityGroups are for a NIC with network: a port has its own";
+    let cases = [
+        (json!({"networks": [{}]}), one_of),
+        (json!({"networks": [{"network": "a", "port": "b"}]}), one_of),
+        (json!({"networks": [{"port": "b", "name": "c"}]}), own),
+        (
+            json!({"networks": [{"port": "b", "addresses": ["10.0.0.1"]}]}),
+            own,
+        ),
+        (
+            json!({"networks": [{"port": "b", "securityGroups": []}]}),
+            own,
+        ),
+        (
+            json!({"networks": [{"port": "b"}, {"port": "b"}]}),
+            "two of networks name the same port",
+        ),
+        (
+            json!({"networks": [{"network": "a", "addresses": ["10.0.0.300"]}]}),
+            "addresses must be IP addresses of the network's subnets",
+        ),
+        (
+            json!({"networks": [{"network": "A"}]}),
+            "network must be the name of a Network",
+        ),
+    ];
+    desk.rejects_all(server, &cases).await;
     let made = desk.accepts(&server(json!({}))).await;
-    desk.refuses_change(
-        &made,
-        json!({"spec": {"networks": [{"network": "a"}]}}),
-        says,
-    )
-    .await;
+    desk.changes(&made, json!({"spec": {"networks": [{"network": "a"}]}}))
+        .await;
     let many = vec![json!({"network": "a"}); 17];
     let says = "spec.networks: Too many: 17: must have at most 16 items";
     desk.rejects(&server(json!({"networks": many})), says).await;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    api::{server::PowerState, value::Size},
+    api::{port::Port, server::PowerState, value::Size},
     cluster::{
         metrics,
         mock::{Answer, Asked, MockServer},
@@ -13,7 +13,10 @@ use crate::{
         controller::fixtures::Cluster,
         metrics::ServerMetrics,
         plan::{
-            fixtures::{NODE, UID, bound, flavor, image, server, time, told},
+            fixtures::{
+                NODE, UID, bound, claimed, condition, flavor, image, port, server, time, told,
+                with_networks,
+            },
             scheduler::fixtures::hypervisor,
         },
     },
@@ -157,5 +160,129 @@ async fn the_first_word_that_a_guest_runs_is_measured() {
     for sample in ["_count 1\n", "_sum 42.0\n"] {
         let sample = format!("kilonova_server_build_duration_seconds{sample}");
         assert!(page.contains(&sample), "no {sample} in {page}");
+    }
+}
+
+const PORTS: &str = "/apis/kilonova.dev/v1alpha1/namespaces/shop/ports";
+
+/// A cloud with this server and these ports.
+fn networked(server: &Server, ports: Vec<Port>) -> (MockServer, Arc<Context>) {
+    let mut host = hypervisor(8, Size::gib(8), Size::gib(80));
+    host.metadata.name = Some(NODE.to_owned());
+    let connected = condition("NetworkReady", "True", "Configured", "");
+    host.status
+        .get_or_insert_default()
+        .conditions
+        .push(connected);
+    let api = MockServer::new();
+    let context = Cluster {
+        flavors: vec![flavor()],
+        images: vec![image()],
+        servers: vec![server.clone()],
+        hypervisors: vec![host],
+        ports,
+        ..Cluster::default()
+    }
+    .context(&api);
+    (api, context)
+}
+
+/// Each network costs one write more, and waiting for its address none: it usually takes no time.
+#[tokio::test]
+async fn a_server_makes_its_ports_without_a_word_and_is_bound_when_they_have_addresses() {
+    let mut server = with_networks(&["front"]);
+    server.metadata.resource_version = Some("7".to_owned());
+    let server = Arc::new(server);
+    let (api, context) = networked(&server, Vec::new());
+    let made = Answer::by(|asked| {
+        let mut port = asked.body.clone();
+        port["metadata"]["uid"] = json!("5a3c9f0e-1b2d-4c3e-8f4a-6b7c8d9e0f01");
+        port["metadata"]["resourceVersion"] = json!("8");
+        Answer::ok(&port)
+    });
+    api.on("PATCH", SERVER, taken(&server))
+        .on("POST", PORTS, made);
+    let controller = ServerController(context);
+    for _ in 0..2 {
+        controller.reconcile(Arc::clone(&server)).await.unwrap();
+    }
+    assert_eq!(paths(&api)[..2], [SERVER, PORTS]);
+    assert!(!paths(&api).contains(&STATUS.to_owned()));
+    assert_eq!(
+        paths(&api).iter().filter(|path| *path == PORTS).count(),
+        1,
+        "what was made is not made again, though the watch has not told of it"
+    );
+
+    let (api, context) = networked(&server, vec![claimed("web-1-front", 1)]);
+    let seeds = format!("/api/v1/namespaces/kilonova-node-{NODE}/secrets");
+    let guest = format!("/apis/kilonova.dev/v1alpha1/namespaces/kilonova-node-{NODE}/guests/{UID}");
+    api.on("PATCH", SERVER, taken(&server))
+        .on("PATCH", STATUS, taken(&server))
+        .on("POST", &seeds, Answer::by(|asked| Answer::ok(&asked.body)))
+        .on("PATCH", &guest, Answer::by(|asked| Answer::ok(&asked.body)));
+    let controller = ServerController(context);
+    controller.reconcile(server).await.unwrap();
+    assert_eq!(paths(&api), [SERVER, STATUS, &seeds, &guest]);
+    let writes = writes(&api);
+    assert_eq!(writes[1].body["status"]["addresses"][0]["ip"], "10.0.0.1");
+    assert_eq!(writes[3].body["spec"]["nics"][0]["name"], "web-1-front");
+    assert!(!writes[2].body["data"]["network-config"].is_null());
+}
+
+/// Nobody gives addresses: its owner must hear of it, though not at once.
+#[tokio::test]
+async fn a_server_whose_ports_nobody_heeds_says_so_after_a_while() {
+    let mut server = with_networks(&["front"]);
+    server.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
+    server.metadata.resource_version = Some("7".to_owned());
+    let server = Arc::new(server);
+    let (api, context) = networked(&server, vec![port("web-1-front", 1)]);
+    api.on("PATCH", STATUS, taken(&server));
+    let controller = ServerController(context);
+    controller.reconcile(Arc::clone(&server)).await.unwrap();
+    assert_eq!(paths(&api), [""; 0]);
+    controller.0.ports.hurry(&server);
+    controller.reconcile(server).await.unwrap();
+    assert_eq!(paths(&api), [STATUS]);
+    let conditions = writes(&api)[0].body["status"]["conditions"].clone();
+    let ready = conditions
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|it| it["type"] == "Ready");
+    assert_eq!(
+        ready.unwrap()["message"],
+        "waiting for port shop/web-1-front: it has no addresses yet"
+    );
+}
+
+#[tokio::test]
+async fn a_port_of_another_server_s_guest_is_waited_for() {
+    let mut server = with_networks(&["front"]);
+    server.spec.networks[0].network = None;
+    server.spec.networks[0].port = Some("mine".to_owned());
+    let mut port = claimed("mine", 1);
+    (port.metadata.labels, port.metadata.owner_references) = (None, None);
+    let uid = port.uid().unwrap();
+    let mut other = told(Some(PowerState::Running), Vec::new());
+    other.spec.server.uid = "another".to_owned();
+    other.spec.server.name = "db-1".to_owned();
+    for plugged in [false, true] {
+        let status = other.status.get_or_insert_default();
+        status.nics = if plugged {
+            vec![uid.clone()]
+        } else {
+            Vec::new()
+        };
+        let cluster = Cluster {
+            ports: vec![port.clone()],
+            guests: vec![other.clone()],
+            ..Cluster::default()
+        };
+        let context = cluster.context(&MockServer::new());
+        let found = gather_ports(&context, &server, None);
+        let expected = plugged.then_some("shop/db-1");
+        assert_eq!(found.held.get(&uid).map(String::as_str), expected);
     }
 }
