@@ -123,7 +123,10 @@ async fn make_default<K: Kind>(ctx: &Context, object: &K, finding: &K::Finding) 
     if ctx.caches.groups.get(Some(&project), DEFAULT).is_some() {
         return Ok(());
     }
-    ctx.writer.create(&group::default_of(&project)).await
+    ctx.writer
+        .create(&group::default_of(&project))
+        .await
+        .map(drop)
 }
 
 /// What an object was given, and why not all of it.

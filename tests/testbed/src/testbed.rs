@@ -233,7 +233,8 @@ impl Stack<'_> {
         if let Some(image) = &image {
             let step = self.progress.step("Kilonova, by its chart");
             let release = Release::new(binaries, self.layout, Helm::V4)?;
-            release.write_values(&image.reference)?;
+            let ovn = Ovn::new(self.layout, self.record.slot);
+            release.write_values(&image.reference, &ovn)?;
             release.install(&kilonova::release::chart(), &[]).await?;
             step.done();
         }

@@ -18,6 +18,7 @@ use crate::cluster::{Account, Cluster};
 use crate::command::{command, run};
 use crate::layout::Layout;
 use crate::node::Node;
+use crate::ovn::Ovn;
 use crate::part::{Part, Spec};
 use crate::slot::Slot;
 
@@ -69,7 +70,12 @@ pub async fn ensure_operator(
     let kubeconfig = layout.kubeconfig(OPERATOR);
     cluster.ensure_kubeconfig(&account, &kubeconfig).await?;
     let words = arguments::operator(binary, operator_address(slot));
-    let spec = Spec::host(OPERATOR, words).env("KUBECONFIG", kubeconfig.display().to_string());
+    let spec = Spec::host(OPERATOR, words)
+        .env("KUBECONFIG", kubeconfig.display().to_string())
+        .env(
+            "KILONOVA_OVN_NORTHBOUND",
+            Ovn::new(layout, slot).northbound_endpoint(),
+        );
     let operator = Part::new(layout, OPERATOR);
     operator.ensure(spec).await?;
     operator

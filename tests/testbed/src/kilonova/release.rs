@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::command::{command, run};
 use crate::container::Reference;
 use crate::layout::Layout;
+use crate::ovn::Ovn;
 use crate::programs::{Binaries, Needed};
 use crate::record::write_file;
 use crate::testbed::Testbed;
@@ -61,11 +62,12 @@ impl Release {
     }
 
     /// Writes down what the testbed asks of the chart.
-    pub(crate) fn write_values(&self, image: &Reference) -> Result<()> {
+    pub(crate) fn write_values(&self, image: &Reference, ovn: &Ovn) -> Result<()> {
         let values = json!({
             "image": {"repository": image.repository, "tag": image.tag, "pullPolicy": "Never"},
             // Hardware virtualisation is missing or broken where the tests run.
             "agent": {"settings": {"virtType": "qemu"}},
+            "operator": {"settings": {"ovnNorthbound": ovn.northbound_endpoint()}},
         });
         write_file(&self.values, &serde_json::to_vec_pretty(&values)?) // JSON is YAML
     }
