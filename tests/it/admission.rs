@@ -6,10 +6,12 @@
 
 mod desk;
 
+mod balancer;
 mod flavor;
 mod hypervisor;
 mod image;
 mod key_pair;
+mod networks;
 mod server;
 mod server_action;
 mod server_names;

@@ -24,3 +24,8 @@ pub mod port;
 pub mod router;
 
 pub use world::{SERVER_LABEL, Seen, owner};
+
+#[cfg(test)]
+pub(crate) mod fixtures;
+#[cfg(test)]
+mod tests;

@@ -157,6 +157,13 @@ fn read_by_our_types(object: Value) -> Value {
         Some("KeyPair") => from_value::<api::key_pair::KeyPair>(copy).map(drop),
         Some("Server") => from_value::<api::server::Server>(copy).map(drop),
         Some("ServerAction") => from_value::<api::server_action::ServerAction>(copy).map(drop),
+        Some("FloatingIP") => from_value::<api::floating_ip::FloatingIP>(copy).map(drop),
+        Some("LoadBalancer") => from_value::<api::load_balancer::LoadBalancer>(copy).map(drop),
+        Some("Network") => from_value::<api::network::Network>(copy).map(drop),
+        Some("Port") => from_value::<api::port::Port>(copy).map(drop),
+        Some("Router") => from_value::<api::router::Router>(copy).map(drop),
+        Some("SecurityGroup") => from_value::<api::security_group::SecurityGroup>(copy).map(drop),
+        Some("Subnet") => from_value::<api::subnet::Subnet>(copy).map(drop),
         kind => panic!("{kind:?} is no kind of ours"),
     };
     if let Err(error) = read {
@@ -215,6 +222,13 @@ fn path(object: &Value) -> String {
         Some("Server") => format!("{home}/servers"),
         Some("ServerAction") => format!("{home}/serveractions"),
         Some("Guest") => format!("{home}/guests"),
+        Some("FloatingIP") => format!("{home}/floatingips"),
+        Some("LoadBalancer") => format!("{home}/loadbalancers"),
+        Some("Network") => format!("{home}/networks"),
+        Some("Port") => format!("{home}/ports"),
+        Some("Router") => format!("{home}/routers"),
+        Some("SecurityGroup") => format!("{home}/securitygroups"),
+        Some("Subnet") => format!("{home}/subnets"),
         kind => panic!("{kind:?} is no kind of ours"),
     }
 }

@@ -14,9 +14,9 @@ const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
 
 /// One object of each kind, its columns, and the columns that `-o wide` adds.
-fn kinds() -> [(Value, &'static str, &'static str); 7] {
+fn kinds() -> Vec<(Value, &'static str, &'static str)> {
     let none = || json!({});
-    [
+    let mut kinds = vec![
         (
             flavor(none()),
             "READY VCPUS MEMORY DISK AGE",
@@ -44,7 +44,9 @@ fn kinds() -> [(Value, &'static str, &'static str); 7] {
             "READY POWER PROJECT SERVER EPOCH AGE",
             "MESSAGE",
         ),
-    ]
+    ];
+    kinds.extend(super::networks::one_of_each());
+    kinds
 }
 
 #[tokio::test]
