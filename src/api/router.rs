@@ -130,6 +130,7 @@ pub struct RouterStatus {
     pub interfaces: Vec<PortAddress>,
     /// Those of its routes that hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
     pub routes: Vec<Route>,
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -25,6 +25,7 @@ mod image;
 mod inside;
 mod installation;
 mod lifecycle;
+mod networks;
 mod observability;
 mod packets;
 mod resilience;

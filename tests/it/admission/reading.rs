@@ -31,7 +31,7 @@ fn kinds() -> Vec<(Value, &'static str, &'static str)> {
         (
             server(none()),
             "READY STATE FLAVOR IMAGE HOST AGE",
-            "POWER RESTARTS ID MESSAGE",
+            "ADDRESSES POWER RESTARTS ID MESSAGE",
         ),
         (action(none()), "READY STATE SERVER VERB AGE", "MESSAGE"),
         (
