@@ -31,7 +31,7 @@ pub const SEED_META_DATA: &str = "meta-data";
 pub const SEED_NETWORK_CONFIG: &str = "network-config";
 
 /// The most NICs that a guest has.
-pub const NICS_MAX: usize = 16;
+pub const NICS_MAX: u32 = 16;
 
 /// A server as its node is told of it. Internal: made by the operator from a Server, obeyed by the node's agent.
 /// Change the Server instead.

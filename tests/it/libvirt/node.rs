@@ -27,7 +27,10 @@ use kilonova::{
 };
 use testbed::{Node, Part, Progress, Testbed, images, layout::CACHE, unique_name};
 
-use super::exercise::{Hands, exercise};
+use super::{
+    exercise::{Hands, exercise},
+    nics,
+};
 
 const UID: &str = "4c1d3a0e-6a55-4a55-9d0c-5d1f6f1c1a77";
 /// Where the guest's files lie, as the node names it.
@@ -60,6 +63,9 @@ async fn every_verb_and_every_event_of_the_driver_holds_on_a_real_libvirt() -> R
     for lap in laps {
         eprintln!("{:>9.1} ms  {}", lap.took.as_secs_f64() * 1e3, lap.what);
     }
+    nics::exercise(&driver, &hands.node, &guest, &layout, UP)
+        .await
+        .context("NICs")?;
     drop(driver);
     testbed.down().await
 }

@@ -6,14 +6,14 @@ use crate::api::{flavor::Machine, guest::NICS_MAX};
 
 /// The devices that need a port of their own beside NICs: two disks, the channel's controller, the balloon and the source
 /// of random numbers.
-const OTHER_DEVICES: usize = 5;
+const OTHER_DEVICES: u32 = 5;
 
 #[derive(Serialize, Clone, Debug, PartialEq, Eq)]
 pub(super) struct Controller {
     #[serde(rename = "@type")]
     kind: &'static str,
-    #[serde(rename = "@index", skip_serializing_if = "Option::is_none")]
-    index: Option<u32>,
+    #[serde(rename = "@index")]
+    index: u32,
     #[serde(rename = "@model")]
     model: &'static str,
 }
@@ -25,21 +25,21 @@ impl Controller {
     pub(super) fn of(machine: Machine) -> Vec<Self> {
         let no_usb = Self {
             kind: "usb",
-            index: Some(0),
+            index: 0,
             model: "none",
         };
         let ports = match machine {
             Machine::Q35 => OTHER_DEVICES + NICS_MAX,
             Machine::Pc => 0,
         };
-        // libvirt numbers them.
-        let port = Self {
+        // The board itself has number 0.
+        let port = |index| Self {
             kind: "pci",
-            index: None,
+            index,
             model: "pcie-root-port",
         };
         std::iter::once(no_usb)
-            .chain(std::iter::repeat_n(port, ports))
+            .chain((1..=ports).map(port))
             .collect()
     }
 }
