@@ -49,8 +49,8 @@ pub fn network_config(nics: &[Nic]) -> Option<String> {
         return None;
     }
     let ethernet = |(place, nic): (usize, &Nic)| {
-        let has_v6 = nic.addresses.iter().any(|address| address.is_ipv6());
-        let has_v4 = nic.addresses.iter().any(|address| address.is_ipv4());
+        let has_v6 = nic.addresses.iter().any(|address| !address.is_ipv4());
+        let has_v4 = nic.addresses.iter().any(|address| !address.is_ipv6());
         let name = format!("nic{place}");
         let config = json!({
             "match": { "macaddress": nic.mac },

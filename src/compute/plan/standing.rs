@@ -144,7 +144,7 @@ fn facts(
             .unwrap_or_else(|| Fact::no("Stalled", "Progressing", "")),
     };
     let plugged = word.of_guest("NetworkReady");
-    let network = network::fact(server, observed, &entries, plugged);
+    let network = network::fact(server, observed, &entries, plugged.as_ref());
     let ready = match trouble {
         Some(trouble) => Fact::no(
             "Ready",

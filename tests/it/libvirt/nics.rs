@@ -164,8 +164,8 @@ impl<D: Driver> Exercise<'_, D> {
             format!("external_ids:attached-mac=\"{}\"", nic.mac),
         ];
         let found = self.node.exec(words).await?;
-        let ids = found.split_whitespace();
-        let port = ids.filter_map(|id| id.strip_prefix("iface-id=")).next();
+        let mut ids = found.split_whitespace();
+        let port = ids.find_map(|id| id.strip_prefix("iface-id="));
         Ok(port.unwrap_or_default().to_owned())
     }
 

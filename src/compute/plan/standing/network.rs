@@ -21,11 +21,11 @@ pub(super) fn fact(
     server: &Server,
     observed: &Observed,
     entries: &[Entry],
-    plugged: Option<Fact>,
+    plugged: Option<&Fact>,
 ) -> Fact {
     let guest = observed.guest.as_deref();
     let has_nics = guest.is_some_and(|guest| !guest.spec.nics.is_empty());
-    let is_still_plugged = plugged.as_ref().filter(|said| said.truth != Truth::True);
+    let is_still_plugged = plugged.filter(|said| said.truth != Truth::True);
     if entries.is_empty() && !has_nics && is_still_plugged.is_none() {
         return Fact::yes(KIND, "NoNetworks", "the server has no networks");
     }

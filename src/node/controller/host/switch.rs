@@ -86,7 +86,7 @@ impl Switch {
         let mut readiness = self.session.readiness();
         loop {
             tokio::select! {
-                changed = readiness.changed() => if changed.is_err() { return },
+                told = readiness.changed() => if told.is_err() { return },
                 event = changes.next() => if event.is_none() { return },
             }
             // One word of news is as good as ten.
