@@ -243,6 +243,7 @@ impl Wish {
             secure_boot: guarded,
             tpm: guarded,
             cpu_model: (dice.roll(5) == 0).then(|| cpu_model(dice.roll(60))),
+            network: false,
         };
         let zone = dice.pick(&["a", "b", "c", "d"]);
         let node_selector = match dice.roll(4) {
