@@ -42,8 +42,14 @@ impl Central {
         command
             .arg(format!("--ovnnb-db={}", central.url("nb")))
             .arg(format!("--ovnsb-db={}", central.url("sb")))
-            .arg(format!("--unixctl={}", central.path("northd.ctl").display()))
-            .arg(format!("--log-file={}", central.path("northd.log").display()));
+            .arg(format!(
+                "--unixctl={}",
+                central.path("northd.ctl").display()
+            ))
+            .arg(format!(
+                "--log-file={}",
+                central.path("northd.log").display()
+            ));
         central.start(command)?;
         Ok(central)
     }
@@ -60,8 +66,14 @@ impl Central {
         let mut command = self.command("ovsdb-server");
         command
             .arg(format!("--remote=punix:{}", socket.display()))
-            .arg(format!("--unixctl={}", self.path(&format!("{name}.ctl")).display()))
-            .arg(format!("--log-file={}", self.path(&format!("{name}.log")).display()))
+            .arg(format!(
+                "--unixctl={}",
+                self.path(&format!("{name}.ctl")).display()
+            ))
+            .arg(format!(
+                "--log-file={}",
+                self.path(&format!("{name}.log")).display()
+            ))
             .arg(file);
         self.start(command)?;
         let begun = Instant::now();
@@ -85,7 +97,10 @@ impl Central {
     }
 
     fn start(&mut self, mut command: Command) -> Result<()> {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let missing = "failed to start OVN's central parts: `devstack prepare` installs them";
         self.processes.push(command.spawn().context(missing)?);
         Ok(())
@@ -126,6 +141,11 @@ impl Central {
             .copied()
             .collect();
         self.tool("ovn-trace", &words)
+    }
+
+    /// What a part has written into its log.
+    pub fn log(&self, part: &str) -> Result<String> {
+        Ok(std::fs::read_to_string(self.path(&format!("{part}.log")))?)
     }
 
     /// Where the northbound database listens.

@@ -155,7 +155,7 @@ impl Kind {
             shared(held("ports", Kind::SwitchPort)),
             held("qos_rules", Kind::Qos),
             shared(named("load_balancer", Kind::Balancer)),
-            shared(named("dns_records", Kind::Dns)),
+            named("dns_records", Kind::Dns),
         ];
         const PORT: &[Link] = &[
             named("dhcpv4_options", Kind::DhcpOptions),

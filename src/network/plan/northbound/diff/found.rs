@@ -89,9 +89,60 @@ impl<'a> Index<'a> {
     pub fn of(desired: &'a Desired, found: &'a Found) -> Self {
         let tables = KINDS.into_iter().filter(|kind| found.has(*kind));
         let tables = tables.map(|kind| (kind, TableIndex::of(kind, desired, found)));
-        Self {
+        let mut index = Self {
             tables: tables.collect(),
+        };
+        // Holders first.
+        for kind in KINDS.into_iter().rev() {
+            index.adopt(kind, desired);
         }
+        index
+    }
+
+    /// Finds rows that have lost their marks by their names. One that a row of somebody else holds is theirs, whatever it
+    /// is called.
+    fn adopt(&mut self, kind: Kind, desired: &'a Desired) {
+        let candidates = self
+            .tables
+            .get(&kind)
+            .map(|table| table.candidates(kind, desired));
+        let mut candidates = candidates.unwrap_or_default();
+        if candidates.is_empty() {
+            return;
+        }
+        if !kind.is_root() {
+            let held = self.held(kind);
+            candidates.retain(|(_, uuid)| held.contains(uuid));
+        }
+        let Some(table) = self.tables.get_mut(&kind) else {
+            return;
+        };
+        for (key, uuid) in candidates {
+            table.by_key.entry(key).or_insert(uuid);
+            table.ours.insert(uuid);
+        }
+    }
+
+    /// The rows of a table that rows of ours hold.
+    fn held(&self, kind: Kind) -> BTreeSet<Uuid> {
+        let mut held = BTreeSet::new();
+        for (holder, table) in &self.tables {
+            for link in holder
+                .links()
+                .iter()
+                .filter(|link| link.holds && link.target == kind)
+            {
+                let rows = table.ours.iter().filter_map(|uuid| table.row(*uuid));
+                let atoms = rows
+                    .filter_map(|row| row.get(link.column))
+                    .flat_map(Value::atoms);
+                held.extend(atoms.filter_map(|atom| match atom {
+                    Atom::Uuid(uuid) => Some(*uuid),
+                    _ => None,
+                }));
+            }
+        }
+        held
     }
 
     /// One table; none, if the server has it not.
@@ -120,11 +171,9 @@ impl<'a> TableIndex<'a> {
             ..Self::default()
         };
         let (key_mark, uid_mark) = (Atom::String(KEY.to_owned()), Atom::String(UID.to_owned()));
-        let mut unmarked = Vec::new();
         for (uuid, row) in found.rows(kind) {
             table.rows.insert(*uuid, row);
             let Some(key) = mark(row, &key_mark) else {
-                unmarked.push((*uuid, &**row));
                 continue;
             };
             table.ours.insert(*uuid);
@@ -140,29 +189,26 @@ impl<'a> TableIndex<'a> {
             table.by_key.insert(key, stays);
             table.strays.insert(goes, uid);
         }
-        table.adopt(kind, desired, &unmarked);
         table
     }
 
-    /// Finds rows that have lost their marks by their names.
-    fn adopt(&mut self, kind: Kind, desired: &'a Desired, unmarked: &[(Uuid, &'a Row)]) {
-        let Some(column) = kind.name_column().filter(|_| !unmarked.is_empty()) else {
-            return;
+    /// Rows without marks that are called as one that is missing, with its key.
+    fn candidates(&self, kind: Kind, desired: &'a Desired) -> Vec<(&'a str, Uuid)> {
+        let Some(column) = kind.name_column() else {
+            return Vec::new();
         };
-        let missing = desired
-            .table(kind)
-            .filter(|(key, _)| !self.by_key.contains_key(key));
+        if self.rows.len() == self.ours.len() {
+            return Vec::new();
+        }
+        let missing = desired.table(kind);
+        let missing = missing.filter(|(key, _)| !self.by_key.contains_key(key));
         let missing = missing.filter_map(|(key, wanted)| Some((wanted.row.get(column)?, key)));
         let missing: BTreeMap<&Value, &str> = missing.collect();
-        for (uuid, row) in unmarked {
-            let key = row.get(column).and_then(|name| missing.get(name));
-            if let Some(key) = key
-                && !self.by_key.contains_key(key)
-            {
-                self.by_key.insert(key, *uuid);
-                self.ours.insert(*uuid);
-            }
-        }
+        let named = self.foreign().filter_map(|(uuid, row)| {
+            let key = missing.get(row.get(column)?)?;
+            Some((*key, uuid))
+        });
+        named.collect()
     }
 
     /// A row.
