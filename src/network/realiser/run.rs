@@ -290,6 +290,8 @@ impl Driver {
                         // The handle has gone, and this task with it.
                         std::future::pending::<()>().await;
                     }
+                    // Whoever looks next shall see that it is new.
+                    self.newest.mark_changed();
                     return;
                 }
                 _ = self.readiness.changed() => return,

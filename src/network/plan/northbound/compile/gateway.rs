@@ -32,7 +32,7 @@ pub fn rows(
     let Some(outside) = topology.switches.get(&gateway.interface.switch) else {
         return;
     };
-    if gateway.chassis.is_empty() {
+    if gateway.chassis.is_empty() || networks(outside, &gateway.interface).is_empty() {
         return;
     }
     let name = format!("gateway-{uid}");

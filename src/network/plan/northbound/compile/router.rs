@@ -73,12 +73,17 @@ fn interface_rows(
     let Some(switch) = topology.switches.get(&interface.switch) else {
         return;
     };
+    // The database would take a port without an address, and northd would not know what to do with it.
+    let networks = networks(switch, interface);
+    if networks.is_empty() {
+        return;
+    }
     let place = format!("{uid}-{}", interface.switch);
     let key = format!("interface/{place}");
     parts.ports.insert(reference(key.as_str()));
     let row = LogicalRouterPort {
         name: format!("interface-{place}"),
-        networks: networks(switch, interface),
+        networks,
         mac: interface.mac.to_string(),
         ipv6_ra_configs: advertisements(switch, interface),
         ..LogicalRouterPort::default()
