@@ -139,9 +139,9 @@ impl Ledger {
     /// A port has its flows, or has them no more.
     pub fn up(&self, uid: String, is_up: bool) {
         let mut state = self.state();
-        let standing = match state.objects.get_mut(&uid) {
-            Some(standing @ (Standing::Written | Standing::Up)) => standing,
-            _ => return,
+        let Some(standing @ (Standing::Written | Standing::Up)) = state.objects.get_mut(&uid)
+        else {
+            return;
         };
         let now = if is_up {
             Standing::Up

@@ -215,22 +215,19 @@ impl Driver {
         let begun = Instant::now();
         let result = self.session.transact(&transaction).await;
         let took = begun.elapsed();
-        let error = match result {
-            Ok(_) => {
-                self.metrics.transacted("done", took);
-                self.metrics.wrote(difference.change.rows());
-                self.refusals.done();
-                self.ledger.troubled(None);
-                self.pause = None;
-                tracing::debug!(
-                    rows = difference.change.rows(),
-                    objects = difference.objects.len(),
-                    took_seconds = took.as_secs_f64(),
-                    "wrote OVN's northbound database"
-                );
-                return Next::Again;
-            }
-            Err(error) => error,
+        let Err(error) = result else {
+            self.metrics.transacted("done", took);
+            self.metrics.wrote(difference.change.rows());
+            self.refusals.done();
+            self.ledger.troubled(None);
+            self.pause = None;
+            tracing::debug!(
+                rows = difference.change.rows(),
+                objects = difference.objects.len(),
+                took_seconds = took.as_secs_f64(),
+                "wrote OVN's northbound database"
+            );
+            return Next::Again;
         };
         self.ledger.pending(&difference.objects);
         let reason = chain(&error);

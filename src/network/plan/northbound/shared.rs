@@ -2,5 +2,6 @@
 
 use crate::{api, network};
 
+#[allow(dead_code, reason = "what only others use")]
 #[path = "../../../../tests/it/network/cloud.rs"]
 pub mod cloud;

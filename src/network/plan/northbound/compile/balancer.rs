@@ -81,7 +81,7 @@ fn doorman(
             ..LogicalRouterStaticRoute::default()
         };
         routes.insert(reference(key.as_str()));
-        builder.add(Kind::Route, key, origin, on_router(uid), &row);
+        builder.add(Kind::Route, key, origin, Some(on_router(uid)), &row);
     }
     let row = LogicalRouter {
         name: place.clone(),
@@ -99,7 +99,13 @@ fn doorman(
         notes,
         builder,
     );
-    builder.add(Kind::RouterPort, port_key, origin, on_router(uid), &port);
+    builder.add(
+        Kind::RouterPort,
+        port_key,
+        origin,
+        Some(on_router(uid)),
+        &port,
+    );
     builder.add(Kind::Router, key::router(uid), origin, None, &row);
 }
 

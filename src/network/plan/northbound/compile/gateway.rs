@@ -70,7 +70,7 @@ pub fn rows(
             output_port: Some(name.clone()),
             ..LogicalRouterStaticRoute::default()
         };
-        builder.add(Kind::Route, key, &router.origin, on_router(uid), &row);
+        builder.add(Kind::Route, key, &router.origin, Some(on_router(uid)), &row);
     }
     if gateway.snat {
         snat(topology, uid, router, gateway, parts, builder);
@@ -112,7 +112,13 @@ fn port(
         ..LogicalRouterPort::default()
     };
     parts.ports.insert(reference(key.as_str()));
-    builder.add(Kind::RouterPort, key, &router.origin, on_router(uid), &row);
+    builder.add(
+        Kind::RouterPort,
+        key,
+        &router.origin,
+        Some(on_router(uid)),
+        &row,
+    );
 }
 
 /// Who sends from outside what is too large for a network inside is told so, instead of waiting for an answer for ever.
@@ -159,7 +165,7 @@ fn snat(
                 logical_ip: subnet.cidr.to_string(),
                 ..Nat::default()
             };
-            builder.add(Kind::Nat, key, &router.origin, on_router(uid), &row);
+            builder.add(Kind::Nat, key, &router.origin, Some(on_router(uid)), &row);
         }
     }
 }
@@ -185,5 +191,5 @@ fn floating_row(
         logical_port,
         ..Nat::default()
     };
-    builder.add(Kind::Nat, key, &floating.origin, on_router(uid), &row);
+    builder.add(Kind::Nat, key, &floating.origin, Some(on_router(uid)), &row);
 }

@@ -77,12 +77,12 @@ mod key {
     }
 }
 
-fn on_switch(uid: &str) -> Option<(Kind, String)> {
-    Some((Kind::Switch, key::switch(uid)))
+fn on_switch(uid: &str) -> (Kind, String) {
+    (Kind::Switch, key::switch(uid))
 }
 
-fn on_router(uid: &str) -> Option<(Kind, String)> {
-    Some((Kind::Router, key::router(uid)))
+fn on_router(uid: &str) -> (Kind, String) {
+    (Kind::Router, key::router(uid))
 }
 
 /// An address with the length of its subnet's prefix, as router ports have it.

@@ -35,7 +35,13 @@ pub fn rows(uid: &str, switch: &Switch, notes: &mut Notes, builder: &mut Builder
             dhcpv6_options: dhcp(switch, port, IpAddr::is_ipv6),
             ..LogicalSwitchPort::default()
         };
-        builder.add(Kind::SwitchPort, key, &port.origin, on_switch(uid), &row);
+        builder.add(
+            Kind::SwitchPort,
+            key,
+            &port.origin,
+            Some(on_switch(uid)),
+            &row,
+        );
     }
 }
 

@@ -39,7 +39,7 @@ pub fn rows(uid: &str, switch: &Switch, notes: &mut Notes, builder: &mut Builder
                 bandwidth: bandwidth(limit),
                 ..Qos::default()
             };
-            builder.add(Kind::Qos, key, &port.origin, on_switch(uid), &row);
+            builder.add(Kind::Qos, key, &port.origin, Some(on_switch(uid)), &row);
         }
     }
 }

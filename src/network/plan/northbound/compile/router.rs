@@ -97,7 +97,13 @@ fn interface_rows(
         notes,
         builder,
     );
-    builder.add(Kind::RouterPort, key, &router.origin, on_router(uid), &row);
+    builder.add(
+        Kind::RouterPort,
+        key,
+        &router.origin,
+        Some(on_router(uid)),
+        &row,
+    );
 }
 
 /// The port of a network that a router's port is plugged into.
@@ -121,7 +127,7 @@ pub fn plug(
         options,
         ..LogicalSwitchPort::default()
     };
-    builder.add(Kind::SwitchPort, key, origin, on_switch(switch), &row);
+    builder.add(Kind::SwitchPort, key, origin, Some(on_switch(switch)), &row);
 }
 
 /// The addresses of a router's port.
@@ -178,7 +184,7 @@ fn static_route(
         ..LogicalRouterStaticRoute::default()
     };
     parts.routes.insert(reference(key.as_str()));
-    builder.add(Kind::Route, key, &router.origin, on_router(uid), &row);
+    builder.add(Kind::Route, key, &router.origin, Some(on_router(uid)), &row);
 }
 
 /// The networks that are joined with each network: those that a router of it is in, too.

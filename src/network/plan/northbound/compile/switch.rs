@@ -23,7 +23,13 @@ pub fn rows(uid: &str, switch: &Switch, notes: &mut Notes, builder: &mut Builder
             options: Texts::from([("network_name".to_owned(), provider.physical_network.clone())]),
             ..LogicalSwitchPort::default()
         };
-        builder.add(Kind::SwitchPort, key, &switch.origin, on_switch(uid), &row);
+        builder.add(
+            Kind::SwitchPort,
+            key,
+            &switch.origin,
+            Some(on_switch(uid)),
+            &row,
+        );
     }
     let row = LogicalSwitch {
         name: uid.to_owned(),
