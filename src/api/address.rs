@@ -114,8 +114,13 @@ impl Mac {
 
     /// The interface identifier that IPv6 makes of it (RFC 4291, appendix A), in the prefix.
     pub fn slaac(&self, prefix: Ipv6Addr) -> Ipv6Addr {
-        let [a, b, c, d, e, f] = self.0;
-        let host = u64::from_be_bytes([a ^ 2, b, c, 0xff, 0xfe, d, e, f]);
+        let mut host = [0; 8];
+        host[..3].copy_from_slice(&self.0[..3]);
+        host[3..5].copy_from_slice(&[0xff, 0xfe]);
+        host[5..].copy_from_slice(&self.0[3..]);
+        // Whether an address is of somebody's own making is said the other way round.
+        host[0] ^= 2;
+        let host = u64::from_be_bytes(host);
         let network = u128::from(prefix) & !u128::from(u64::MAX);
         (network | u128::from(host)).into()
     }
@@ -144,8 +149,8 @@ impl FromStr for Mac {
 
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        let pairs = self.0.map(|byte| format!("{byte:02x}"));
+        f.write_str(&pairs.join(":"))
     }
 }
 

@@ -34,9 +34,6 @@ pub mod reconcile;
 pub mod run;
 pub mod survey;
 
-#[cfg(test)]
-mod tests;
-
 /// What the controllers read.
 #[derive(Clone)]
 pub struct Caches {

@@ -2,6 +2,8 @@
 //!
 //! Each object is what a user would write, as JSON; its age is the order in which it was made.
 
+#![allow(clippy::needless_pass_by_value, reason = "tests write specs in place")]
+
 use std::sync::Arc;
 
 use jiff::Timestamp;

@@ -154,23 +154,20 @@ fn slot(world: &World<'_>, net: &Net<'_>, wish: Option<IpAddr>) -> Result<Slot, 
     if subs.is_empty() {
         return Err(Problem::NoSubnetYet(full(net.object)));
     }
-    match wish {
-        Some(ip) => {
-            let cidrs: Vec<_> = subs.iter().map(|sub| sub.cidr.to_string()).collect();
-            subs.retain(|sub| sub.cidr.contains(ip));
-            if subs.is_empty() {
-                return Err(Problem::AddressNowhere {
-                    ip,
-                    network: full(net.object),
-                    subnets: cidrs.join(", "),
-                });
-            }
+    if let Some(ip) = wish {
+        let cidrs: Vec<_> = subs.iter().map(|sub| sub.cidr.to_string()).collect();
+        subs.retain(|sub| sub.cidr.contains(ip));
+        if subs.is_empty() {
+            return Err(Problem::AddressNowhere {
+                ip,
+                network: full(net.object),
+                subnets: cidrs.join(", "),
+            });
         }
-        None => {
-            subs.sort_by_key(|sub| sub.cidr.is_ipv6());
-            let first = subs.first().map(|sub| sub.cidr.is_ipv6());
-            subs.retain(|sub| Some(sub.cidr.is_ipv6()) == first);
-        }
+    } else {
+        subs.sort_by_key(|sub| sub.cidr.is_ipv6());
+        let first = subs.first().map(|sub| sub.cidr.is_ipv6());
+        subs.retain(|sub| Some(sub.cidr.is_ipv6()) == first);
     }
     let choice = |sub: &&Sub<'_>| (sub.uid.to_owned(), name(sub.object).to_owned());
     Ok(Slot {

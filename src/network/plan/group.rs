@@ -28,20 +28,18 @@ pub fn look(world: &mut World<'_>, group: &SecurityGroup) -> (GroupFinding, Grou
     let mut rules = Vec::new();
     for (index, rule) in group.spec.rules.iter().enumerate() {
         let peer = match (&rule.group, rule.cidr) {
-            (Some(named), _) => match world.cloud.groups.get(home(group), named) {
-                Some(peer) => {
-                    // Groups that name each other could never go if each waited for the other.
-                    if uid(peer) != uid(group) && !leaving(group) {
-                        world.users.note(peer, group);
-                    }
-                    Peer::Group(uid(peer).to_owned())
-                }
-                None => {
+            (Some(named), _) => {
+                let Some(peer) = world.cloud.groups.get(home(group), named) else {
                     let group = named.clone();
                     seen.problems.push(Problem::RuleGroup { index, group });
                     continue;
+                };
+                // Groups that name each other could never go if each waited for the other.
+                if uid(peer) != uid(group) && !leaving(group) {
+                    world.users.note(peer, group);
                 }
-            },
+                Peer::Group(uid(peer).to_owned())
+            }
             (None, Some(cidr)) => Peer::Prefix(cidr),
             (None, None) => Peer::Anybody,
         };

@@ -232,36 +232,60 @@ fn demand(layout: &Layout<'_>, net: &Net<'_>, port: &Port) -> Result<Demand, Pro
         demand.slots = if port.spec.addresses.is_empty() {
             free_slots(layout, net)?
         } else {
-            let wishes = port.spec.addresses.iter();
-            let slots = wishes.map(|wish| wished(layout, net, wish));
-            slots.collect::<Result<_, _>>()?
+            wished_slots(layout, net, &port.spec.addresses)?
         };
     }
     Ok(demand)
 }
 
-/// One of each family that the network has.
+/// What the port's owner wishes for, and the addresses that the guest makes for itself in any case: it hears every prefix
+/// that a router tells of, and could not use an address that is not its port's.
+fn wished_slots(
+    layout: &Layout<'_>,
+    net: &Net<'_>,
+    wishes: &[AddressWish],
+) -> Result<Vec<Slot>, Problem> {
+    let wishes = wishes.iter().map(|wish| wished(layout, net, wish));
+    let mut slots: Vec<Slot> = wishes.collect::<Result<_, _>>()?;
+    for slaac in slaac_slots(layout, net) {
+        if !slots.iter().any(|slot| slot.choices == slaac.choices) {
+            slots.push(slaac);
+        }
+    }
+    Ok(slots)
+}
+
+/// One of each family that the network has, and every one that the guest makes for itself.
 fn free_slots(layout: &Layout<'_>, net: &Net<'_>) -> Result<Vec<Slot>, Problem> {
     let of = |family| {
-        let subs = layout
-            .subs_of(net)
-            .filter(move |sub| sub.family() == family);
-        let open: Vec<&Sub<'_>> = subs.filter(|sub| !leaving(sub.object)).collect();
-        let slaac = open.iter().find(|sub| sub.is_slaac()).copied();
-        let (subs, wish) = match slaac {
-            Some(slaac) => (vec![slaac], Wish::Slaac),
-            None => (open, Wish::Any),
-        };
-        (!subs.is_empty()).then(|| slot(&subs, wish))
+        let subs = layout.subs_of(net);
+        let open: Vec<&Sub<'_>> = subs
+            .filter(|sub| sub.family() == family && !leaving(sub.object))
+            .collect();
+        (!open.is_empty()).then(|| slot(&open, Wish::Any))
     };
-    let slots: Vec<Slot> = [Family::Ipv4, Family::Ipv6]
+    let slaac = slaac_slots(layout, net);
+    let other = if slaac.is_empty() {
+        of(Family::Ipv6)
+    } else {
+        None
+    };
+    let slots: Vec<Slot> = of(Family::Ipv4)
         .into_iter()
-        .filter_map(of)
+        .chain(slaac)
+        .chain(other)
         .collect();
     if slots.is_empty() {
         return Err(Problem::NoSubnetYet(full(net.object)));
     }
     Ok(slots)
+}
+
+fn slaac_slots(layout: &Layout<'_>, net: &Net<'_>) -> Vec<Slot> {
+    let subs = layout.subs_of(net);
+    subs.filter(|sub| sub.is_slaac() && !leaving(sub.object))
+        .map(|sub| slot(&[sub], Wish::Slaac))
+        .collect()
 }
 
 fn slot(subs: &[&Sub<'_>], wish: Wish) -> Slot {
@@ -283,13 +307,13 @@ fn wished(layout: &Layout<'_>, net: &Net<'_>, wish: &AddressWish) -> Result<Slot
                     .subs_of(net)
                     .map(|sub| sub.cidr.to_string())
                     .collect();
-                match cidrs.is_empty() {
-                    true => Problem::NoSubnetYet(full(net.object)),
-                    false => Problem::AddressNowhere {
-                        ip,
-                        network: full(net.object),
-                        subnets: cidrs.join(", "),
-                    },
+                if cidrs.is_empty() {
+                    return Problem::NoSubnetYet(full(net.object));
+                }
+                Problem::AddressNowhere {
+                    ip,
+                    network: full(net.object),
+                    subnets: cidrs.join(", "),
                 }
             })?
         }

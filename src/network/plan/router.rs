@@ -110,9 +110,12 @@ fn outside(world: &mut World<'_>, draft: &mut Draft<'_>) {
         home(router),
         holds.filter(|held| named == Some(*held)),
     );
-    let found = found.and_then(|net| match net.object.spec.external {
-        true => Ok(net),
-        false => Err(Problem::NotExternal(full(net.object))),
+    let found = found.and_then(|net| {
+        if net.object.spec.external {
+            Ok(net)
+        } else {
+            Err(Problem::NotExternal(full(net.object)))
+        }
     });
     let net = match found {
         Ok(net) => net,

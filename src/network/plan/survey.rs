@@ -3,7 +3,7 @@
 //! Bad input changes nothing else: what makes no sense is left out and named in what is found of its object; the rest is
 //! made. Equal objects make an equal survey.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::{condition, floating_ip::FloatingIP, subnet::Route};
 
@@ -183,13 +183,12 @@ fn subnet(sub: &super::layout::Sub<'_>) -> topology::Subnet {
 fn ports<'a>(world: &mut World<'a>, findings: &mut Findings, topology: &mut Topology) -> Plugs<'a> {
     let mut plugs = Plugs::default();
     // Names that a network knows already: whoever is older keeps his.
-    let mut names: BTreeMap<(Uid, String), ()> = BTreeMap::new();
+    let mut names: BTreeSet<(Uid, String)> = BTreeSet::new();
     let cloud = world.cloud;
     for object in cloud.ports.iter() {
         let (finding, plugged) = port::look(world, object);
         if let Some((network, mut port)) = plugged {
-            let mut own =
-                |name: &String| names.insert((network.clone(), name.clone()), ()).is_none();
+            let mut own = |name: &String| names.insert((network.clone(), name.clone()));
             port.names.retain(|name| own(name));
             let plugged = (network, port);
             plugs.add(object, &finding, &plugged);

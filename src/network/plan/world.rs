@@ -53,15 +53,15 @@ impl Seen {
 pub struct Users(BTreeMap<Uid, Vec<String>>);
 
 impl Users {
-    /// Notes that `used` is used by `user`. Nobody needs to know it of what stays.
-    pub fn note<U, K>(&mut self, used: &U, user: &K)
+    /// Notes that `used` is used by `by`. Nobody needs to know it of what stays.
+    pub fn note<U, K>(&mut self, used: &U, by: &K)
     where
         U: Resource,
         K: Resource<DynamicType = ()>,
     {
         if leaving(used) {
             let users = self.0.entry(uid(used).to_owned()).or_default();
-            users.push(called(user));
+            users.push(called(by));
         }
     }
 

@@ -50,7 +50,7 @@ pub fn one_of_each() -> [(Value, &'static str, &'static str); 7] {
         ),
         (
             port(none()),
-            "READY STATE NETWORK ADDRESSES MAC SERVER HOST AGE",
+            "READY STATE NETWORK ADDRESSES SERVER HOST AGE",
             "ID MESSAGE",
         ),
         (

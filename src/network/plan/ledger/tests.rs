@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
+use crate::api::address::Cidr;
+
 use super::*;
 
 fn ip(text: &str) -> IpAddr {

@@ -28,13 +28,11 @@ pub fn router(router: &Router, finding: &RouterFinding, news: &News<'_>) -> Rout
     problems.extend(news.refused.iter().cloned());
     let accepted = accepted(&problems);
     let realised = realised(seen.made, news.standing);
-    let chosen = match finding.demand.is_empty() || !problems.is_empty() {
-        true => Fact::yes("Allocated", "Allocated", ""),
-        false => Fact::no(
-            "Allocated",
-            "NotAllocated",
-            "its addresses are being chosen",
-        ),
+    let chosen = if finding.demand.is_empty() || !problems.is_empty() {
+        Fact::yes("Allocated", "Allocated", "")
+    } else {
+        let words = "its addresses are being chosen";
+        Fact::no("Allocated", "NotAllocated", words)
     };
     let ready = ready(seen, news, &[&accepted, &chosen, &realised], "it routes");
     let wanted = |label: &str| {
@@ -110,9 +108,10 @@ pub fn floating(
         (None, None) => Fact::yes("Leads", "Leads", ""),
     };
     let all = [&allocated, &leads, &realised];
-    let (facts, good) = match finding.wanted {
-        true => (&all[..], "it leads where it should"),
-        false => (&all[..2], "it is reserved, and leads nowhere yet"),
+    let (facts, good) = if finding.wanted {
+        (&all[..], "it leads where it should")
+    } else {
+        (&all[..2], "it is reserved, and leads nowhere yet")
     };
     let ready = ready(seen, news, facts, good);
     let state = match state(seen, refused.is_none(), &realised) {
@@ -156,14 +155,11 @@ pub fn balancer(
     let answers = finding.members.iter().any(|member| member.ip.is_some());
     let partly = answers && seen.problems.iter().all(is_member);
     let all = [&allocated, &accepted, &realised];
-    let ready = match partly && !seen.problems.is_empty() {
-        true => ready(
-            seen,
-            news,
-            &[all[0], all[2]],
-            format!("it answers, but: {}", accepted.message),
-        ),
-        false => ready(seen, news, &all, "it answers"),
+    let ready = if partly && !seen.problems.is_empty() {
+        let words = format!("it answers, but: {}", accepted.message);
+        ready(seen, news, &[all[0], all[2]], words)
+    } else {
+        ready(seen, news, &all, "it answers")
     };
     let mut monitors = before.monitors;
     let given = news.addresses(Role::Monitor);

@@ -58,9 +58,10 @@ pub fn subnet(subnet: &Subnet, finding: &SubnetFinding, news: &News<'_>) -> Subn
     let accepted = accepted(&seen.problems);
     let ready = ready(seen, news, &[&accepted], "ports can have addresses of it");
     // A condition that is false keeps its subnet behind those that were accepted: elements that are left out do not count.
-    let accepted = match finding.accepted {
-        true => Fact::yes("Accepted", accepted.reason, accepted.message),
-        false => accepted,
+    let accepted = if finding.accepted && !seen.problems.is_empty() {
+        Fact::yes("Accepted", "PartlyAccepted", accepted.message)
+    } else {
+        accepted
     };
     SubnetStatus {
         id: Some(uid(subnet).to_owned()),
@@ -107,8 +108,7 @@ pub fn port(port: &Port, finding: &PortFinding, news: &News<'_>) -> PortStatus {
         "its server can use it",
     );
     let state = match (news.standing, refused) {
-        (_, Some(_)) => NetworkState::Error,
-        (Standing::Failed(_), None) => NetworkState::Error,
+        (_, Some(_)) | (Standing::Failed(_), None) => NetworkState::Error,
         (Standing::Up, None) => NetworkState::Active,
         (Standing::Unknown(_) | Standing::Written, None) => NetworkState::Down,
         (Standing::Absent | Standing::Pending, None) => NetworkState::Build,
