@@ -159,7 +159,7 @@ pub struct Nic {
     pub mtu: u16,
     /// The addresses, at most 8.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(with = "Vec<String>", length(max = 8))]
+    #[schemars(with = "Vec<String>", length(max = 8), inner(length(max = 39)))]
     pub addresses: Vec<IpAddr>,
 }
 

@@ -212,6 +212,7 @@ pub struct LoadBalancerStatus {
     pub address: Option<PortAddress>,
     /// The addresses that questions about the health of members come from, one in each of their subnets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub monitors: Vec<PortAddress>,
     /// How many members there are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -221,6 +222,7 @@ pub struct LoadBalancerStatus {
     pub online: Option<u32>,
     /// Each member, and whether it lives.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub members: Vec<MemberStatus>,
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]

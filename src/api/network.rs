@@ -113,6 +113,7 @@ pub struct NetworkStatus {
     pub mtu: Option<u16>,
     /// Its subnets, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub subnets: Vec<String>,
     /// How many ports are on it, from whatever project.
     #[serde(default, skip_serializing_if = "Option::is_none")]

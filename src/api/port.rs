@@ -195,6 +195,7 @@ pub struct PortStatus {
     pub mac: Option<Mac>,
     /// The addresses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub addresses: Vec<PortAddress>,
     /// The UID of the network.
     #[serde(default, skip_serializing_if = "Option::is_none")]

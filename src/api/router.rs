@@ -127,6 +127,7 @@ pub struct RouterStatus {
     pub gateway: Option<GatewayStatus>,
     /// Its addresses in its subnets, which are called as in the spec; once there, they stay as long as the spec wants them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub interfaces: Vec<PortAddress>,
     /// Those of its routes that hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -149,11 +150,13 @@ pub struct GatewayStatus {
     pub network: String,
     /// The addresses in it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub addresses: Vec<PortAddress>,
     /// The hypervisor that passes its packets now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
     /// The hypervisors that may, the preferred first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub candidates: Vec<String>,
 }

@@ -281,6 +281,7 @@ pub struct ServerStatus {
     pub restarts: Option<i64>,
     /// Its NICs' addresses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub addresses: Vec<ServerAddress>,
     /// What went wrong last, if something did that needs somebody to act.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -61,7 +61,7 @@ fn every_field_explains_itself() {
 }
 
 /// kube lets the words of a type take the place of an optional field's. Those that have both, and what they shall say.
-const WORDS_OF_FIELDS: [(&str, &str); 14] = [
+const WORDS_OF_FIELDS: [(&str, &str); 22] = [
     (
         "Flavor.spec.machine",
         "The machine that the server sees. Default: `Q35`.",
@@ -106,6 +106,32 @@ const WORDS_OF_FIELDS: [(&str, &str); 14] = [
         "The root disk of a server; what a hypervisor has for root disks.",
     ),
     ("Server.spec.powerState", "Whether the server shall run, be"),
+    (
+        "Network.status.state",
+        "OpenStack's word for how it stands.",
+    ),
+    (
+        "Subnet.spec.ipv6Mode",
+        "How guests come to their IPv6 addresses. Default:",
+    ),
+    ("Port.status.state", "OpenStack's word for how it stands."),
+    ("Router.status.state", "OpenStack's word for how it stands."),
+    (
+        "SecurityGroup.spec.rules[].family",
+        "Of which family. Default: both, or the one",
+    ),
+    (
+        "SecurityGroup.spec.rules[].protocol",
+        "Of which protocol. Default: any.",
+    ),
+    (
+        "FloatingIP.status.state",
+        "OpenStack's word for how it stands.",
+    ),
+    (
+        "LoadBalancer.status.state",
+        "OpenStack's word for how it stands.",
+    ),
 ];
 
 #[test]
