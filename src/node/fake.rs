@@ -3,6 +3,7 @@
 //! Deterministic: nothing happens but what a test does, at once and in order. It keeps the contract of the trait as
 //! libvirt's driver does, the kinds of failures included.
 
+use crate::node::plan::domain::Datapath;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard},
@@ -407,7 +408,7 @@ impl Driver for Fake {
         self.verb(Operation::Nmi, id, true, |_| Vec::new())
     }
 
-    async fn plug(&self, id: DomainId, nic: &Nic) -> Result<(), DriverError> {
+    async fn plug(&self, id: DomainId, nic: &Nic, _: Datapath) -> Result<(), DriverError> {
         let port = nic.port.parse().unwrap();
         self.verb(Operation::Plug, id, false, |domain| {
             if domain.info.state.is_active() {

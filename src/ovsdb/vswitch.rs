@@ -22,5 +22,7 @@ table! {
     pub struct Bridge in "Bridge" {
         /// Its name. Unique.
         pub name: String,
+        /// `netdev` for one in userspace; `system`, or nothing, for one in the kernel.
+        pub datapath_type: String,
     }
 }

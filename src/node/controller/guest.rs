@@ -193,6 +193,7 @@ fn define<D: Driver>(
         base_format: content.format,
         seed: folder.seed(),
         console_log: folder.path().join("console.log"),
+        datapath: ctx.switch.datapath(),
     };
     let domain = domain(&guest.spec, &layout);
     domain

@@ -115,7 +115,7 @@ async fn take<D: Driver>(ctx: &Context<D>, work: &Work, step: Step) -> Result<()
         Step::Plug(port) => {
             let nic = work.nic(port);
             let nic = nic.ok_or(StepError::NotReady("plug a NIC in"))?;
-            driver.plug(id, nic).await?;
+            driver.plug(id, nic, ctx.switch.datapath()).await?;
         }
         Step::Unplug(port) => driver.unplug(id, port).await?,
         Step::DiscardSaved => driver.discard_saved(id).await?,

@@ -17,6 +17,7 @@ mod event;
 mod failure;
 
 use crate::api::guest::Nic;
+use crate::node::plan::domain::Datapath;
 
 use super::plan::capabilities::HostFacts;
 
@@ -94,8 +95,12 @@ pub trait Driver: Send + Sync + 'static {
     fn nmi(&self, id: DomainId) -> impl Future<Output = Result<(), DriverError>> + Send;
 
     /// Plugs a NIC in, into what runs and into the definition.
-    fn plug(&self, id: DomainId, nic: &Nic)
-    -> impl Future<Output = Result<(), DriverError>> + Send;
+    fn plug(
+        &self,
+        id: DomainId,
+        nic: &Nic,
+        datapath: Datapath,
+    ) -> impl Future<Output = Result<(), DriverError>> + Send;
 
     /// Plugs a NIC out. Of what runs it is only asked for: the guest may take its time, or not listen at all, and
     /// `DomainEvent::Unplugged` tells when it has let go. It leaves the definition once nothing runs that has it.

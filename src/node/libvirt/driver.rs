@@ -1,5 +1,6 @@
 //! `Driver` by libvirt: which link and how much time each verb gets.
 
+use crate::node::plan::domain::Datapath;
 use std::time::Duration;
 
 use crate::{
@@ -164,10 +165,12 @@ impl Driver for Libvirt {
             .await
     }
 
-    async fn plug(&self, id: DomainId, nic: &Nic) -> Result<(), DriverError> {
+    async fn plug(&self, id: DomainId, nic: &Nic, datapath: Datapath) -> Result<(), DriverError> {
         let nic = nic.clone();
-        self.act(Operation::Plug, id, move |link| nics::plug(link, id, &nic))
-            .await
+        self.act(Operation::Plug, id, move |link| {
+            nics::plug(link, id, &nic, datapath)
+        })
+        .await
     }
 
     async fn unplug(&self, id: DomainId, port: PortId) -> Result<(), DriverError> {

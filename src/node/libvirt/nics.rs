@@ -1,5 +1,6 @@
 //! NICs of domains, which come and go while the guest runs. Blocking.
 
+use crate::node::plan::domain::Datapath;
 use std::collections::BTreeSet;
 
 use virt::domain::Domain;
@@ -40,11 +41,16 @@ fn read(domain: &Domain, flags: sys::virDomainXMLFlags) -> Result<BTreeSet<PortI
     Ok(ports.iter().filter_map(|port| port.parse().ok()).collect())
 }
 
-pub(super) fn plug(link: &Link, id: DomainId, nic: &Nic) -> Result<(), CallError> {
+pub(super) fn plug(
+    link: &Link,
+    id: DomainId,
+    nic: &Nic,
+    datapath: Datapath,
+) -> Result<(), CallError> {
     let domain = present(link, id)?;
     let port: Option<PortId> = nic.port.parse().ok();
     let has = |nics: BTreeSet<PortId>| port.is_some_and(|port| nics.contains(&port));
-    let xml = interface(nic).map_err(|error| CallError::Unwritten(error.to_string()))?;
+    let xml = interface(nic, datapath).map_err(|error| CallError::Unwritten(error.to_string()))?;
     if state(&domain)?.is_active() && !has(plugged(&domain)?) {
         match domain.attach_device_flags(&xml, sys::VIR_DOMAIN_AFFECT_LIVE) {
             Ok(_) => {}

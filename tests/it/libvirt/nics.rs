@@ -7,7 +7,7 @@ use kilonova::{
     api::guest::{GuestSpec, Nic},
     node::{
         driver::{DomainId, DomainInfo, Driver, DriverEvent, Leftovers, PortId},
-        plan::domain::{DomainLayout, domain},
+        plan::domain::{Datapath, DomainLayout, domain},
     },
 };
 use testbed::{Node, Seen, wait_for};
@@ -75,7 +75,10 @@ pub async fn exercise<D: Driver>(
     );
 
     for _ in 0..2 {
-        driver.plug(run.id, &two).await.context("plug in")?;
+        driver
+            .plug(run.id, &two, Datapath::Userspace)
+            .await
+            .context("plug in")?;
     }
     let both = [id(&one), id(&two)].into();
     let seen = run.info().await?;

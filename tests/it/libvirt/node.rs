@@ -21,7 +21,10 @@ use kilonova::{
     node::{
         disks::Disks,
         libvirt::{Libvirt, Settings},
-        plan::{domain::DomainLayout, seed::Documents},
+        plan::{
+            domain::{Datapath, DomainLayout},
+            seed::Documents,
+        },
         seed,
     },
 };
@@ -121,6 +124,7 @@ async fn lay_out(node: &Node, guest: &GuestSpec) -> Result<DomainLayout> {
         base_format: guest.root_disk.image.format,
         seed: inner.join("seed.img"),
         console_log: inner.join("console.log"),
+        datapath: Datapath::Userspace,
     };
     let words = [
         "qemu-img".to_owned(),

@@ -91,15 +91,21 @@ async fn a_nic_is_plugged_and_unplugged_while_the_guest_runs() -> Result<()> {
     }
     let address = two
         .until(
-            "ip -4 addr show dev eth1 | grep -o '10.1.0[.0-9]*' | head -1",
+            "ip -4 addr show dev eth1 | grep -o '10.1.0[.0-9]*'",
             SOON * 2,
         )
         .await?
         .1;
     one.until("ip -4 addr show dev eth1 | grep 10.1.0.", SOON * 2)
         .await?;
-    one.until(&format!("ping -c 1 -W 2 {}", address.trim()), SOON)
-        .await?;
+    one.until(
+        &format!(
+            "ping -c 1 -W 2 {}",
+            address.lines().next().unwrap_or_default()
+        ),
+        SOON,
+    )
+    .await?;
     tenant.ready("server/one").await?;
     tenant
         .change(

@@ -1,5 +1,6 @@
 //! The host's Open vSwitch, as its database tells of it. Reads only: whatever is in it is OVN's and libvirt's to write.
 
+use crate::node::plan::domain::Datapath;
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -59,6 +60,19 @@ impl Switch {
             // Who still has a connection to a daemon that was replaced reads what nobody writes any more.
             Readiness::Ready { .. } => silent("its socket is another one by now", socket),
             Readiness::Waiting { reason } => silent(&reason, socket),
+        }
+    }
+
+    /// Where it looks at packets, as far as it has told.
+    pub fn datapath(&self) -> Datapath {
+        let view = self.session.replica().view();
+        let is_userspace =
+            |bridge: Bridge| bridge.name == INTEGRATION_BRIDGE && bridge.datapath_type == "netdev";
+        let mut bridges = view.rows::<Bridge>();
+        if bridges.any(|row| row.is_ok_and(|(_, bridge)| is_userspace(bridge))) {
+            Datapath::Userspace
+        } else {
+            Datapath::Kernel
         }
     }
 

@@ -37,7 +37,11 @@ impl Devices {
     pub(super) fn of(guest: &GuestSpec, layout: &DomainLayout) -> Self {
         Self {
             disk: vec![Disk::root(layout), Disk::seed(layout)],
-            interface: guest.nics.iter().map(Interface::of).collect(),
+            interface: guest
+                .nics
+                .iter()
+                .map(|nic| Interface::of(nic, layout.datapath))
+                .collect(),
             controller: Controller::of(guest.machine),
             serial: Serial::logged(layout),
             channel: Channel::guest_agent(),

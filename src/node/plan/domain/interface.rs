@@ -19,9 +19,19 @@ pub fn alias(port: &str) -> String {
     format!("{ALIAS}{port}")
 }
 
+/// Where the switch of a node looks at packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Datapath {
+    /// In the kernel.
+    #[default]
+    Kernel,
+    /// In a process, which does not fill in checksums that guests leave to their NICs.
+    Userspace,
+}
+
 /// The element that plugs the NIC in.
-pub fn interface(nic: &Nic) -> Result<String, SeError> {
-    quick_xml::se::to_string(&Interface::of(nic))
+pub fn interface(nic: &Nic, datapath: Datapath) -> Result<String, SeError> {
+    quick_xml::se::to_string(&Interface::of(nic, datapath))
 }
 
 /// A definition that cannot be read.
@@ -66,6 +76,8 @@ pub(super) struct Interface {
     source: Bridge,
     virtualport: VirtualPort,
     model: Model,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    driver: Option<Driver>,
     mtu: Mtu,
     alias: Alias,
     /// Guests boot from their disks: without the NIC's own boot program they do so sooner.
@@ -103,6 +115,20 @@ struct Model {
     kind: &'static str,
 }
 
+/// QEMU's own, which can be told what it may leave to whoever takes the packets.
+#[derive(Serialize, Clone, Debug, PartialEq, Eq)]
+struct Driver {
+    #[serde(rename = "@name")]
+    name: &'static str,
+    host: Offload,
+}
+
+#[derive(Serialize, Clone, Debug, PartialEq, Eq)]
+struct Offload {
+    #[serde(rename = "@csum")]
+    checksum: &'static str,
+}
+
 #[derive(Serialize, Clone, Debug, PartialEq, Eq)]
 struct Mtu {
     #[serde(rename = "@size")]
@@ -116,7 +142,11 @@ struct Alias {
 }
 
 impl Interface {
-    pub(super) fn of(nic: &Nic) -> Self {
+    pub(super) fn of(nic: &Nic, datapath: Datapath) -> Self {
+        let whole = Driver {
+            name: "qemu",
+            host: Offload { checksum: "off" },
+        };
         Self {
             kind: "bridge",
             mac: Address {
@@ -132,6 +162,7 @@ impl Interface {
                 },
             },
             model: Model { kind: "virtio" },
+            driver: (datapath == Datapath::Userspace).then_some(whole),
             mtu: Mtu { size: nic.mtu },
             alias: Alias {
                 name: alias(&nic.port),
@@ -175,7 +206,11 @@ mod tests {
             mtu: 1442,
             addresses: Vec::new(),
         };
-        let xml = interface(&nic).unwrap();
+        let whole = interface(&nic, Datapath::Userspace).unwrap();
+        let driver = "<driver name=\"qemu\"><host csum=\"off\"/></driver>";
+        assert!(whole.contains(driver), "{whole}");
+        let xml = interface(&nic, Datapath::Kernel).unwrap();
+        assert!(!xml.contains("<driver"), "{xml}");
         assert!(xml.starts_with("<interface type=\"bridge\">"), "{xml}");
         let domain = format!("<domain><devices>{xml}</devices></domain>");
         assert_eq!(ports(&domain).unwrap(), [PORT]);

@@ -44,7 +44,7 @@ use self::{
 };
 
 pub use self::{
-    interface::{INTEGRATION_BRIDGE, NicsError, alias, interface, ports},
+    interface::{Datapath, INTEGRATION_BRIDGE, NicsError, alias, interface, ports},
     metadata::{MARK_NAMESPACE, Mark, MarkError},
 };
 
@@ -68,6 +68,8 @@ pub struct DomainLayout {
     pub seed: PathBuf,
     /// Where the serial console's output goes. Its folder must be there.
     pub console_log: PathBuf,
+    /// Where the node's switch looks at packets.
+    pub datapath: Datapath,
 }
 
 /// The name of a server's domain on its host: unique and safe as a file name, whatever the server is called.

@@ -13,6 +13,7 @@ use crate::api::{
 
 use crate::node::plan::fixtures;
 
+use super::Datapath;
 use super::{DomainLayout, Mark, domain};
 
 const UID: &str = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";
@@ -61,6 +62,7 @@ fn layout() -> DomainLayout {
         base_format: DiskFormat::Qcow2,
         seed: "/var/lib/kilonova/guests/web/seed.img".into(),
         console_log: "/var/log/kilonova/web.log".into(),
+        datapath: Datapath::Kernel,
     }
 }
 
