@@ -4,6 +4,7 @@ pub mod api;
 pub mod cli;
 pub mod cluster;
 pub mod compute;
+pub mod metadata;
 pub mod network;
 pub mod node;
 pub mod ovsdb;

@@ -13,7 +13,7 @@ use super::{
     address::Mac,
     flavor::{Firmware, Machine},
     image::DiskFormat,
-    server::{PowerState, RestartPolicy},
+    server::{MetadataTokens, PowerState, RestartPolicy},
     server_action::{ActionState, Verb},
     value::{Sha256, Size},
 };
@@ -109,6 +109,9 @@ pub struct GuestSpec {
     /// The Secret beside this guest that holds the NoCloud seed.
     #[schemars(length(max = 253))]
     pub seed_secret: String,
+    /// Whether the guest's requests to the metadata service must carry a session token.
+    #[serde(default)]
+    pub metadata_tokens: MetadataTokens,
     /// Something to do once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<GuestAction>,

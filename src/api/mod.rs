@@ -13,6 +13,7 @@ pub mod hypervisor;
 pub mod image;
 pub mod key_pair;
 pub mod load_balancer;
+pub mod metadata;
 pub mod network;
 pub mod port;
 pub mod router;

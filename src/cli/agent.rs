@@ -29,7 +29,7 @@ use crate::{
 };
 
 use super::{
-    login::Login,
+    login::{Login, Resident},
     settings::{AgentSettings, VirtTypeSetting},
 };
 
@@ -128,7 +128,7 @@ pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
     let work = async {
         let mut stop = super::stop_signal()?;
         let client = tokio::select! {
-            client = login.client(config, &node_name, &metrics.requests, trouble) => client?,
+            client = login.client(Resident::Agent, config, &node_name, &metrics.requests, trouble) => client?,
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
         };
         let (driver, host) = (Libvirt::new(settings), Host::default());

@@ -1,4 +1,4 @@
-//! Whose account an agent works with.
+//! Whose account what runs on a node works with.
 
 use anyhow::Context as _;
 use kube::{Client, Config};
@@ -11,10 +11,10 @@ use crate::{
         metrics::RequestMetrics,
         request,
     },
-    compute::plan::hypervisor::AGENT_ACCOUNT,
+    compute::plan::hypervisor::{AGENT_ACCOUNT, METADATA_ACCOUNT},
 };
 
-/// Whose account an agent works with.
+/// Whose account what runs on a node works with.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(super) enum Login {
     /// With the account that KUBECONFIG names, as it is.
@@ -23,10 +23,19 @@ pub(super) enum Login {
     Pod,
 }
 
+/// What runs on a node, each with an account of its own there.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Resident {
+    #[cfg(feature = "libvirt")]
+    Agent,
+    Metadata,
+}
+
 impl Login {
     /// A client with that account. With `Pod` it waits for a first token, and `trouble` says what for.
     pub(super) async fn client(
         self,
+        resident: Resident,
         config: Config,
         node: &str,
         metrics: &RequestMetrics,
@@ -34,19 +43,24 @@ impl Login {
     ) -> anyhow::Result<Client> {
         let client = match self {
             Self::Kubeconfig => request::client(config, metrics),
-            Self::Pod => login::client(config, account(node), metrics, trouble).await,
+            Self::Pod => login::client(config, account(resident, node), metrics, trouble).await,
         };
         client.context(super::NO_CLIENT)
     }
 }
 
-fn account(node: &str) -> Account {
+fn account(resident: Resident, node: &str) -> Account {
+    let (name, whose, option) = match resident {
+        #[cfg(feature = "libvirt")]
+        Resident::Agent => (AGENT_ACCOUNT, "this agent's", "--agent-account"),
+        Resident::Metadata => (METADATA_ACCOUNT, "this service's", "--metadata-account"),
+    };
     Account {
         namespace: node_namespace(node),
-        name: AGENT_ACCOUNT.to_owned(),
+        name: name.to_owned(),
         node: node.to_owned(),
         advice: format!(
-            "is the operator running, and with the name of this agent's account (--agent-account); and is the node \
+            "is the operator running, and with the name of {whose} account ({option}); and is the node \
              {node} labelled {HYPERVISOR_LABEL}=true?"
         ),
     }

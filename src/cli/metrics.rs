@@ -1,11 +1,11 @@
-//! `kilonova metrics`: everything that operators and agents tell Prometheus, as a page for people, made from what they
+//! `kilonova metrics`: everything that the roles tell Prometheus, as a page for people, made from what they
 //! register.
 
 use std::{collections::BTreeMap, io::Write};
 
 use crate::cluster::metrics::Description;
 
-use super::operator;
+use super::{metadata, operator};
 
 /// What stands above the table.
 const HEAD: &str = "\
@@ -13,7 +13,8 @@ const HEAD: &str = "\
 
 <!-- Written by `kilonova metrics > charts/kilonova/metrics.md`. Do not edit. -->
 
-What `kilonova operator` (port 8080) and `kilonova agent` (port 8081, one on each hypervisor) serve at `/metrics`.
+What `kilonova operator` (port 8080), and on each hypervisor `kilonova agent` (port 8081) and `kilonova metadata`
+(port 8082), serve at `/metrics`.
 
 - A histogram `x` is asked for as `x_bucket` (with the label `le`), `x_sum` and `x_count`.
 - A family has no samples before there is something to count. Gauges of servers and hypervisors are told by the operator
@@ -62,5 +63,6 @@ fn registries() -> Vec<(&'static str, crate::cluster::metrics::Registry)> {
         ("operator", operator::Metrics::new().registry),
         #[cfg(feature = "libvirt")]
         ("agent", super::agent::Metrics::new().registry),
+        ("metadata", metadata::Metrics::new().registry),
     ]
 }

@@ -22,8 +22,8 @@ use settings::LogSettings;
 mod agent;
 mod check;
 mod crds;
-#[cfg(feature = "libvirt")]
 mod login;
+mod metadata;
 mod metrics;
 mod operator;
 mod settings;
@@ -44,6 +44,8 @@ enum Role {
     /// Makes this node's libvirt agree with its guests.
     #[cfg(feature = "libvirt")]
     Agent(agent::AgentArguments),
+    /// Tells this node's guests of themselves, at 169.254.169.254.
+    Metadata(metadata::MetadataArguments),
     /// Prints the custom resource definitions, or writes one file for each kind.
     Crds(crds::CrdsArguments),
     /// Prints a page of everything that operators and agents tell Prometheus.
@@ -75,6 +77,12 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Role::Agent(role) => {
             start_logs(&role.settings.logs);
             in_runtime(agent::run(role)).map(done)
+        }
+        Role::Metadata(role) => {
+            start_logs(&role.settings.logs);
+            metadata::prepare()
+                .and_then(|network| in_runtime(metadata::run(role, network)))
+                .map(done)
         }
         Role::Metrics => metrics::run(&mut io::stdout().lock()).map(done),
         Role::Crds(role) => crds::run(&role, &mut io::stdout().lock()).map(done),

@@ -16,7 +16,7 @@ use crate::{
     compute::{
         controller::{self, Caches, MANAGER, census::Census},
         metrics::{SchedulerMetrics, ServerMetrics},
-        plan::hypervisor::PodAccount,
+        plan::hypervisor::{PodAccount, PodAccounts},
         scheduler::Scheduler,
     },
     network::{
@@ -54,6 +54,9 @@ pub struct OperatorArguments {
     /// the operator know each other. Needed for `ssl:` endpoints.
     #[arg(long, env = "KILONOVA_OVN_CERTIFICATES")]
     ovn_certificates: Option<PathBuf>,
+    /// The same of the pods of metadata services.
+    #[arg(long, env = "KILONOVA_METADATA_ACCOUNT")]
+    metadata_account: Option<String>,
 }
 
 /// Everything that an operator tells Prometheus.
@@ -100,13 +103,18 @@ pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
         namespace,
         identity,
         agent_account,
+        metadata_account,
         ovn_certificates,
     } = arguments;
     let endpoints = endpoints_of(&ovn_northbound)?;
-    let pod_account = agent_account.map(|name| PodAccount {
+    let pod_account = |name| PodAccount {
         name,
         namespace: namespace.clone(),
-    });
+    };
+    let pod_accounts = PodAccounts {
+        agent: agent_account.map(pod_account),
+        metadata: metadata_account.map(pod_account),
+    };
     let identity = identity.unwrap_or_else(default_identity);
     let metrics = Metrics::new();
     let northbound = (!endpoints.is_empty()).then(|| RealiserSettings {
@@ -145,7 +153,7 @@ pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
                 scheduler: Arc::new(Scheduler::new(metrics.scheduler.clone())),
                 ports: controller::ports::Ports::default(),
                 heartbeats: controller::heartbeat::Heartbeats::default(),
-                pod_account: pod_account.clone(),
+                pod_accounts: pod_accounts.clone(),
                 metrics: metrics.servers.clone(),
             });
             let _lead = metrics.census.lead(Arc::clone(&context));

@@ -1,5 +1,5 @@
-//! What users set of the roles, on the command line, by `KILONOVA_*` variables, and as `operator.settings` and
-//! `agent.settings` of the Helm chart.
+//! What users set of the roles, on the command line, by `KILONOVA_*` variables, and as `operator.settings`,
+//! `agent.settings` and `metadata.settings` of the Helm chart.
 //!
 //! The chart turns a key such as `stateDir` into the variable `KILONOVA_STATE_DIR`; a test holds the names together.
 //! What a pod's surroundings decide, such as the node's name, is not a setting and stays with the role's arguments.
@@ -69,6 +69,16 @@ pub struct AgentSettings {
     /// How guests run: `auto` (with the processor's help where that works), `kvm` (with it) or `qemu` (emulated).
     #[arg(long, env = "KILONOVA_VIRT_TYPE", value_enum, default_value = "auto")]
     pub virt_type: VirtTypeSetting,
+}
+
+/// Settings of the metadata service.
+#[derive(Serialize, JsonSchema, clap::Args, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MetadataSettings {
+    /// What is logged.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub logs: LogSettings,
 }
 
 /// What is logged, and how it looks.
@@ -154,7 +164,11 @@ mod tests {
 
     #[test]
     fn every_key_of_the_chart_is_a_variable_of_the_command_line_with_the_same_default() {
-        for (command, keys) in [settings::<OperatorSettings>(), settings::<AgentSettings>()] {
+        for (command, keys) in [
+            settings::<OperatorSettings>(),
+            settings::<AgentSettings>(),
+            settings::<MetadataSettings>(),
+        ] {
             let arguments: Vec<_> = command.get_arguments().collect();
             assert_eq!(arguments.len(), keys.len(), "{keys:?}");
             for (key, default) in keys {

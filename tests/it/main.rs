@@ -13,6 +13,7 @@ mod repository;
 
 mod admission;
 mod libvirt;
+mod metadata;
 mod network;
 mod ovsdb;
 

@@ -112,3 +112,12 @@ runAsGroup: 65532
 capabilities:
   drop: [ALL]
 {{- end }}
+
+{{/* The roles that have pods, accounts and metrics, as JSON: a word for each, with its port. */}}
+{{- define "kilonova.roles" -}}
+{{- $roles := dict "operator" 8080 "agent" (int .Values.agent.port) -}}
+{{- if .Values.metadata.enabled -}}
+{{- $_ := set $roles "metadata" (int .Values.metadata.port) -}}
+{{- end -}}
+{{- $roles | toJson }}
+{{- end }}

@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::cli::settings::{AgentSettings, OperatorSettings};
+use crate::cli::settings::{AgentSettings, MetadataSettings, OperatorSettings};
 
 use super::{kubernetes::Resources, types::Words};
 
@@ -95,6 +95,60 @@ impl Default for Agent {
             dns_policy: DnsPolicy::ClusterFirstWithHostNet,
             priority_class_name: String::new(),
             resources: Resources::of("50m", ("64Mi", "512Mi"), ("16Mi", "256Mi")),
+            node_selector: Words::new(),
+            affinity: Map::new(),
+            tolerations: vec![Toleration {
+                operator: Some("Exists".to_owned()),
+                ..Toleration::default()
+            }],
+            pod_annotations: Words::new(),
+            pod_labels: Words::new(),
+            extra_env: Vec::new(),
+        }
+    }
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Metadata {
+    /// Whether there is a metadata service. Servers without networks need none.
+    enabled: bool,
+    /// Settings of the metadata service itself.
+    settings: MetadataSettings,
+    /// How many are replaced at once in an upgrade: a number, or a part of all, such as `10%`. Guests get no answer for
+    /// some seconds.
+    #[schemars(schema_with = "number_or_percent")]
+    max_unavailable: IntOrString,
+    /// The port of each host where it serves its metrics and tells whether it is well. (Guests do not reach it.)
+    #[schemars(range(min = 1, max = 65535))]
+    port: u16,
+    /// A priority class that is there already, such as `system-node-critical`. Default: one of the chart's own.
+    priority_class_name: String,
+    /// What each needs, and at most gets.
+    resources: Resources,
+    /// More labels of the nodes where it runs, beside `kilonova.dev/hypervisor=true`.
+    node_selector: Words,
+    /// Where it runs, in Kubernetes' words.
+    affinity: Map<String, Value>,
+    /// Taints that it tolerates. Default: all, since a node that was labelled as a hypervisor is meant to be one.
+    tolerations: Vec<Toleration>,
+    /// Annotations of its pods.
+    pod_annotations: Words,
+    /// Labels of its pods.
+    pod_labels: Words,
+    /// More environment, such as `[{name: HTTPS_PROXY, value: …}]`.
+    extra_env: Vec<EnvVar>,
+}
+
+impl Default for Metadata {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            settings: MetadataSettings::default(),
+            max_unavailable: IntOrString::String("10%".to_owned()),
+            port: 8082,
+            priority_class_name: String::new(),
+            resources: Resources::of("20m", ("32Mi", "256Mi"), ("16Mi", "64Mi")),
             node_selector: Words::new(),
             affinity: Map::new(),
             tolerations: vec![Toleration {

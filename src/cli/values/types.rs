@@ -6,7 +6,7 @@ use k8s_openapi::api::{core::v1::LocalObjectReference, networking::v1::NetworkPo
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::roles::{Agent, Operator};
+use super::roles::{Agent, Metadata, Operator};
 
 /// Labels or annotations.
 pub type Words = BTreeMap<String, String>;
@@ -15,7 +15,7 @@ pub type Words = BTreeMap<String, String>;
 #[derive(Serialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Values {
-    /// The container image of both roles.
+    /// The container image of all roles.
     image: Image,
     /// Secrets of this namespace with which the image is pulled, such as `[{name: registry}]`.
     image_pull_secrets: Vec<LocalObjectReference>,
@@ -31,8 +31,8 @@ pub struct Values {
     crds: Crds,
     /// Rights of people.
     rbac: Rbac,
-    /// Who may speak to the operator, and to whom it speaks. (Agents use the network of their hosts, to which Kubernetes
-    /// applies no policies.)
+    /// Who may speak to the operator, and to whom it speaks. (What runs on nodes uses the network of its host, to which
+    /// Kubernetes applies no policies.)
     network_policy: NetworkPolicy,
     /// What Prometheus and Grafana are told.
     monitoring: Monitoring,
@@ -40,9 +40,11 @@ pub struct Values {
     operator: Operator,
     /// The agent, on every node that is labelled `kilonova.dev/hypervisor=true`.
     agent: Agent,
+    /// The metadata service, on the same nodes: tells guests of themselves at 169.254.169.254.
+    metadata: Metadata,
 }
 
-/// The container image of both roles.
+/// The container image of all roles.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 struct Image {
@@ -159,7 +161,7 @@ impl Default for ApiServer {
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 struct Monitoring {
-    /// For the Prometheus operator: collect the metrics of operator and agents.
+    /// For the Prometheus operator: collect the metrics of all roles.
     service_monitor: ServiceMonitor,
     /// For the Prometheus operator: alerts.
     prometheus_rule: PrometheusRule,

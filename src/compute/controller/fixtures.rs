@@ -11,6 +11,7 @@ use crate::{
     cluster::{Cache, Writer, metrics, mock::MockServer, reporter::Reporter},
     compute::{
         metrics::{SchedulerMetrics, ServerMetrics},
+        plan::hypervisor::PodAccounts,
         scheduler::Scheduler,
     },
 };
@@ -54,7 +55,7 @@ impl Cluster {
             scheduler: Arc::new(scheduler),
             ports,
             heartbeats: Heartbeats::default(),
-            pod_account: None,
+            pod_accounts: PodAccounts::default(),
             metrics: ServerMetrics::new(&mut metrics::registry()),
         })
     }

@@ -17,7 +17,7 @@ use crate::{
     cluster::{Cache, Writer, metrics::CacheMetrics, reporter::Reporter},
 };
 
-use super::{metrics::ServerMetrics, plan::hypervisor::PodAccount, scheduler::Scheduler};
+use super::{metrics::ServerMetrics, plan::hypervisor::PodAccounts, scheduler::Scheduler};
 
 pub mod action;
 pub mod catalogue;
@@ -151,7 +151,7 @@ pub struct Context {
     /// When nodes were last heard of.
     pub heartbeats: heartbeat::Heartbeats,
     /// Who agents are before they are their nodes, if they run in pods.
-    pub pod_account: Option<PodAccount>,
+    pub pod_accounts: PodAccounts,
     /// What is counted of servers.
     pub metrics: ServerMetrics,
 }

@@ -1,5 +1,5 @@
-//! Gives every labelled Kubernetes node what its agent needs: a namespace, an account with its rights, a
-//! `Hypervisor`; and again when an upgrade wants other rights. Takes nothing away: a node that lost its label still has
+//! Gives every labelled Kubernetes node what its agent and its metadata service need: a namespace, accounts with their
+//! rights, a `Hypervisor`; and again when an upgrade wants other rights. Takes nothing away: a node that lost its label still has
 //! guests.
 
 use std::{sync::Arc, time::Duration};
@@ -34,7 +34,7 @@ impl Reconciler for NodeController {
             return Ok(Action::await_change());
         }
         let known = ctx.caches.hypervisors.get(None, &node.name_any());
-        let outfit = hypervisor::outfit(&node, ctx.pod_account.as_ref());
+        let outfit = hypervisor::outfit(&node, &ctx.pod_accounts);
         let missing = outfit.missing(known.as_deref());
         if matches!(missing, Missing::Rights | Missing::Everything) {
             ctx.give_rights(&outfit).await?;
@@ -63,8 +63,12 @@ impl Context {
         self.writer.apply(&outfit.binding).await?;
         self.writer.apply(&outfit.cluster_role).await?;
         self.writer.apply(&outfit.cluster_binding).await?;
+        let metadata = &outfit.metadata;
+        self.writer.apply(&metadata.account).await?;
+        self.writer.apply(&metadata.role).await?;
+        self.writer.apply(&metadata.binding).await?;
         // Last of them: whoever can log in has every right that it will need.
-        if let Some(login) = &outfit.login {
+        for login in [&metadata.login, &outfit.login].into_iter().flatten() {
             self.writer.apply(login).await?;
         }
         Ok(())

@@ -79,6 +79,7 @@ pub fn server() -> Server {
         shutdown: None,
         restart_policy: RestartPolicy::Always,
         placement: None,
+        metadata_service: None,
     };
     let mut server = Server::new("web-1", spec);
     server.metadata.namespace = Some("shop".to_owned());
@@ -195,6 +196,7 @@ pub fn guest() -> Guest {
         },
         nics: Vec::new(),
         seed_secret: UID.to_owned(),
+        metadata_tokens: crate::api::server::MetadataTokens::Optional,
         action: None,
         retired: false,
     };

@@ -13,7 +13,7 @@ use crate::api::{
         SEED_USER_DATA, ServerIdentity,
     },
     node_namespace,
-    server::{DEFAULT_GRACE, Server},
+    server::{DEFAULT_GRACE, MetadataTokens, Server},
 };
 
 use super::{
@@ -51,6 +51,7 @@ pub fn compile(server: &Server, resolved: &Resolved, binding: &Binding, nics: Ve
         },
         nics,
         seed_secret: uid.clone(),
+        metadata_tokens: metadata_tokens(server),
         action: None,
         retired: false,
     };
@@ -75,6 +76,7 @@ pub fn refresh(server: &Server, guest: &Guest, nics: Vec<Nic>) -> Guest {
         restart_policy: server.spec.restart_policy,
         shutdown_grace_seconds: grace_seconds(server),
         nics,
+        metadata_tokens: metadata_tokens(server),
         ..guest.spec.clone()
     };
     written(guest, spec)
@@ -163,6 +165,11 @@ fn hostname(server: &Server) -> String {
         cut.trim_end_matches('-').to_owned()
     });
     labels.collect::<Vec<_>>().join(".")
+}
+
+fn metadata_tokens(server: &Server) -> MetadataTokens {
+    let service = server.spec.metadata_service.as_ref();
+    service.map(|service| service.tokens).unwrap_or_default()
 }
 
 fn grace_seconds(server: &Server) -> u32 {

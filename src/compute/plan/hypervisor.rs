@@ -12,6 +12,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::ResourceExt;
+use serde::Serialize;
 
 use crate::api::{
     HYPERVISOR_LABEL,
@@ -22,7 +23,7 @@ use crate::api::{
 };
 
 use super::server::NodeVoice;
-use rights::{AGENT_REASONS, agent_rules, hypervisor_rules, role_ref};
+use rights::{AGENT_REASONS, agent_rules, hypervisor_rules, metadata_rules, role_ref};
 
 mod rights;
 
@@ -31,6 +32,9 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(20);
 
 /// The ServiceAccount of an agent, in its node's namespace.
 pub const AGENT_ACCOUNT: &str = "node";
+
+/// The ServiceAccount of the metadata service, in its node's namespace.
+pub const METADATA_ACCOUNT: &str = "metadata";
 
 /// Which outfit a hypervisor's agent was given: another one is due when an upgrade wants other rights.
 pub const OUTFIT: &str = "kilonova.dev/outfit";
@@ -69,11 +73,35 @@ pub struct Outfit {
     pub cluster_binding: ClusterRoleBinding,
     /// That the account of the agent's pod may have tokens of this one, if agents run in pods.
     pub login: Option<RoleBinding>,
+    /// Who the metadata service is, which speaks to guests and may therefore do less.
+    pub metadata: MetadataOutfit,
     /// The node as administrators see it.
     pub hypervisor: Hypervisor,
 }
 
-/// The account that the pods of agents run as. It can do nothing but become the account of its node.
+/// What lets one node's metadata service do its work, and nothing else.
+#[derive(Debug, Serialize)]
+pub struct MetadataOutfit {
+    /// Who it is.
+    pub account: ServiceAccount,
+    /// What it may do in the node's namespace.
+    pub role: Role,
+    /// That it may.
+    pub binding: RoleBinding,
+    /// That the account of its pod may have tokens of this one, if it runs in a pod.
+    pub login: Option<RoleBinding>,
+}
+
+/// The accounts that pods on nodes run as, if there are such pods.
+#[derive(Clone, Debug, Default)]
+pub struct PodAccounts {
+    /// Of agents.
+    pub agent: Option<PodAccount>,
+    /// Of metadata services.
+    pub metadata: Option<PodAccount>,
+}
+
+/// An account that pods run as. It can do nothing but become an account of its node.
 #[derive(Clone, Debug)]
 pub struct PodAccount {
     /// Its name, and that of the `ClusterRole` that lets it have tokens.
@@ -83,7 +111,7 @@ pub struct PodAccount {
 }
 
 /// What the node needs.
-pub fn outfit(node: &Node, pod_account: Option<&PodAccount>) -> Outfit {
+pub fn outfit(node: &Node, pods: &PodAccounts) -> Outfit {
     let name = node.name_any();
     let namespace = node_namespace(&name);
     let account = Subject {
@@ -127,7 +155,11 @@ pub fn outfit(node: &Node, pod_account: Option<&PodAccount>) -> Outfit {
             role_ref: role_ref("ClusterRole", &cluster_name),
             subjects: Some(vec![account]),
         },
-        login: pod_account.map(|account| login(account, &namespace)),
+        login: pods
+            .agent
+            .as_ref()
+            .map(|account| login("agent", account, &namespace)),
+        metadata: metadata_outfit(&namespace, pods.metadata.as_ref()),
         hypervisor: hypervisor(node),
     };
     let digest = outfit.digest();
@@ -146,6 +178,7 @@ impl Outfit {
             self.cluster_role,
             self.cluster_binding,
             self.login,
+            self.metadata,
         ]);
         let digest = Sha256::of(all.to_string());
         digest.as_str()[..16].to_owned()
@@ -182,11 +215,36 @@ pub enum Missing {
     Everything,
 }
 
+fn metadata_outfit(namespace: &str, pod_account: Option<&PodAccount>) -> MetadataOutfit {
+    let metadata = || meta(METADATA_ACCOUNT, Some(namespace));
+    MetadataOutfit {
+        account: ServiceAccount {
+            metadata: metadata(),
+            ..ServiceAccount::default()
+        },
+        role: Role {
+            metadata: metadata(),
+            rules: Some(metadata_rules()),
+        },
+        binding: RoleBinding {
+            metadata: metadata(),
+            role_ref: role_ref("Role", METADATA_ACCOUNT),
+            subjects: Some(vec![Subject {
+                kind: "ServiceAccount".to_owned(),
+                name: METADATA_ACCOUNT.to_owned(),
+                namespace: Some(namespace.to_owned()),
+                api_group: None,
+            }]),
+        },
+        login: pod_account.map(|account| login("metadata", account, namespace)),
+    }
+}
+
 /// Named after the role, since a binding cannot change its role: that of an installation of another name stays, for an
 /// account and a role that are gone.
-fn login(account: &PodAccount, namespace: &str) -> RoleBinding {
+fn login(role: &str, account: &PodAccount, namespace: &str) -> RoleBinding {
     RoleBinding {
-        metadata: meta(&format!("agent-login:{}", account.name), Some(namespace)),
+        metadata: meta(&format!("{role}-login:{}", account.name), Some(namespace)),
         role_ref: role_ref("ClusterRole", &account.name),
         subjects: Some(vec![Subject {
             kind: "ServiceAccount".to_owned(),

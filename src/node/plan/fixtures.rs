@@ -78,6 +78,7 @@ pub fn guest() -> Guest {
         },
         nics: Vec::new(),
         seed_secret: UID.to_owned(),
+        metadata_tokens: crate::api::server::MetadataTokens::Optional,
         action: None,
         retired: false,
     };

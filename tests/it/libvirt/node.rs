@@ -170,6 +170,7 @@ fn guest() -> GuestSpec {
         },
         nics: Vec::new(),
         seed_secret: UID.to_owned(),
+        metadata_tokens: kilonova::api::server::MetadataTokens::Optional,
         action: None,
         retired: false,
     }

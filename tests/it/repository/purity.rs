@@ -27,6 +27,7 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("UnixStream", "talks to the network"),
     ("ToSocketAddrs", "talks to the network"),
     ("Session", "talks to a database"),
+    ("os::fd", "touches files"),
     ("fs", "touches files"),
     ("File", "touches files"),
     ("process", "runs programs"),

@@ -5,7 +5,7 @@ use std::fs;
 
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
-use kilonova::compute::plan::hypervisor::outfit;
+use kilonova::compute::plan::hypervisor::{PodAccounts, outfit};
 
 use super::{none, root};
 
@@ -48,11 +48,15 @@ fn rights(rule: &PolicyRule) -> Vec<String> {
 }
 
 #[test]
-fn the_operator_has_every_right_that_it_hands_to_agents() {
+fn the_operator_has_every_right_that_it_hands_to_nodes() {
     let mut node = Node::default();
     node.metadata.name = Some("n1".to_owned());
-    let outfit = outfit(&node, None);
-    let given = [outfit.role.rules, outfit.cluster_role.rules];
+    let outfit = outfit(&node, &PodAccounts::default());
+    let given = [
+        outfit.role.rules,
+        outfit.cluster_role.rules,
+        outfit.metadata.role.rules,
+    ];
     let rules = operator().rules.unwrap_or_default();
     // One that is narrowed to names does not cover others.
     let wide = rules.iter().filter(|rule| rule.resource_names.is_none());

@@ -10,12 +10,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("cluster", &["api"]),
     ("compute", &["api", "cluster"]),
-    ("network", &["api", "cluster", "ovsdb"]),
     ("node", &["api", "cluster", "ovsdb"]),
+    ("network", &["api", "cluster", "ovsdb"]),
+    ("metadata", &["api", "cluster", "ovsdb"]),
     ("ovsdb", &[]),
     (
         "cli",
-        &["api", "cluster", "compute", "network", "node", "ovsdb"],
+        &[
+            "api", "cluster", "compute", "metadata", "network", "node", "ovsdb",
+        ],
     ),
 ];
 

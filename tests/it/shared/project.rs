@@ -134,6 +134,7 @@ impl<'a> Project<'a> {
             shutdown: None,
             restart_policy: RestartPolicy::Always,
             placement: None,
+            metadata_service: None,
         };
         Server::new(name, spec)
     }

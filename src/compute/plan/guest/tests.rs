@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     api::{
         guest::GuestAction,
-        server::{PowerState, RestartPolicy, Shutdown},
+        server::{MetadataService, PowerState, RestartPolicy, Shutdown},
         server_action::Verb,
     },
     compute::plan::fixtures::{NODE, SMALL, UID, bound, guest, resolved, server},
@@ -50,7 +50,11 @@ fn refreshing_changes_what_the_owner_may_change() {
     server.spec.shutdown = Some(Shutdown {
         grace: std::time::Duration::from_millis(2900).into(),
     });
+    server.spec.metadata_service = Some(MetadataService {
+        tokens: MetadataTokens::Required,
+    });
     let spec = refresh(&server, &guest(), Vec::new()).spec;
+    assert_eq!(spec.metadata_tokens, MetadataTokens::Required);
     assert_eq!(spec.power, PowerState::Suspended);
     assert_eq!(spec.restart_policy, RestartPolicy::OnFailure);
     assert_eq!(spec.shutdown_grace_seconds, 2);

@@ -26,7 +26,15 @@ pub(super) fn agent_rules() -> Vec<PolicyRule> {
     ]
 }
 
-/// What it does outside of it: says how its own hypervisor stands.
+/// What a metadata service does in its node's namespace: reads guests and their seeds.
+pub(super) fn metadata_rules() -> Vec<PolicyRule> {
+    vec![
+        rule(GROUP, &["guests"], &["list", "watch"], &[]),
+        rule("", &["secrets"], &["get"], &[]),
+    ]
+}
+
+/// What an agent does outside of it: says how its own hypervisor stands.
 pub(super) fn hypervisor_rules(name: &str) -> Vec<PolicyRule> {
     vec![
         rule(GROUP, &["hypervisors"], &["get"], &[name]),

@@ -191,7 +191,7 @@ fn only_the_label_s_value_true_puts_a_node_in() {
 /// Group, resource, names and verbs of each rule: this is the whole of an agent's power.
 #[test]
 fn an_agent_may_do_its_work_and_nothing_else() {
-    let outfit = outfit(&node(), None);
+    let outfit = outfit(&node(), &PodAccounts::default());
     let lines = |rules: Option<Vec<PolicyRule>>| -> Vec<String> {
         let line = |rule: PolicyRule| {
             assert_eq!(rule.non_resource_urls, None);
@@ -218,11 +218,16 @@ fn an_agent_may_do_its_work_and_nothing_else() {
             "kilonova.dev/hypervisors/status [n1] patch",
         ]
     );
+    // What speaks to guests may change nothing at all.
+    assert_eq!(
+        lines(outfit.metadata.role.rules),
+        ["kilonova.dev/guests [] list watch", "/secrets [] get"]
+    );
 }
 
 #[test]
 fn the_rights_are_one_account_s_in_one_namespace() {
-    let outfit = outfit(&node(), None);
+    let outfit = outfit(&node(), &PodAccounts::default());
     let namespace = "kilonova-node-n1";
     for metadata in [
         &outfit.account.metadata,
@@ -254,13 +259,17 @@ fn the_rights_are_one_account_s_in_one_namespace() {
 /// The one right of the account of the agents' pods is given node by node, and an upgrade that gives it is noticed.
 #[test]
 fn the_account_of_pods_may_become_that_of_the_node() {
-    let pods = |name: &str| PodAccount {
-        name: name.to_owned(),
+    let account = |name: String| PodAccount {
+        name,
         namespace: "kilonova-system".to_owned(),
     };
-    let without = outfit(&node(), None);
+    let pods = |name: &str| PodAccounts {
+        agent: Some(account(format!("{name}-agent"))),
+        metadata: Some(account(format!("{name}-metadata"))),
+    };
+    let without = outfit(&node(), &PodAccounts::default());
     assert_eq!(without.login, None);
-    let with = outfit(&node(), Some(&pods("kilonova-agent")));
+    let with = outfit(&node(), Some(&pods("kilonova")));
     let expected = serde_json::json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "RoleBinding",
@@ -277,7 +286,13 @@ fn the_account_of_pods_may_become_that_of_the_node() {
         ],
     });
     assert_eq!(serde_json::to_value(&with.login).unwrap(), expected);
-    let renamed = outfit(&node(), Some(&pods("blue-agent")));
+    let of_metadata = expected.to_string().replace("agent", "metadata");
+    let of_metadata: serde_json::Value = serde_json::from_str(&of_metadata).unwrap();
+    assert_eq!(
+        serde_json::to_value(&with.metadata.login).unwrap(),
+        of_metadata
+    );
+    let renamed = outfit(&node(), Some(&pods("blue")));
     assert_eq!(with.missing(Some(&without.hypervisor)), Missing::Rights);
     assert_eq!(renamed.missing(Some(&with.hypervisor)), Missing::Rights);
     assert_eq!(with.missing(Some(&with.hypervisor)), Missing::Nothing);
@@ -286,7 +301,7 @@ fn the_account_of_pods_may_become_that_of_the_node() {
 /// Node selectors mean what they say, because a hypervisor carries its node's labels.
 #[test]
 fn a_hypervisor_carries_its_node_s_name_and_labels() {
-    let hypervisor = outfit(&node(), None).hypervisor;
+    let hypervisor = outfit(&node(), &PodAccounts::default()).hypervisor;
     assert_eq!(hypervisor.metadata.name.as_deref(), Some("n1"));
     assert_eq!(hypervisor.metadata.labels, node().metadata.labels);
     assert!(hypervisor.spec.schedulable);
@@ -296,7 +311,7 @@ fn a_hypervisor_carries_its_node_s_name_and_labels() {
 /// An upgrade that wants other rights gives them; one that does not writes nothing.
 #[test]
 fn a_node_is_fitted_out_again_when_its_outfit_is_another() {
-    let wanted = outfit(&node(), None);
+    let wanted = outfit(&node(), &PodAccounts::default());
     assert_eq!(wanted.missing(None), Missing::Everything);
     let known = wanted.hypervisor.clone();
     assert_eq!(wanted.missing(Some(&known)), Missing::Nothing);
@@ -310,7 +325,7 @@ fn a_node_is_fitted_out_again_when_its_outfit_is_another() {
         .insert("zone".to_owned(), "b".to_owned());
     assert_eq!(outfit(&moved, None).missing(Some(&known)), Missing::Labels);
 
-    let mut newer = outfit(&node(), None);
+    let mut newer = outfit(&node(), &PodAccounts::default());
     newer.role.rules.as_mut().unwrap().pop();
     assert_ne!(newer.digest(), wanted.digest());
     let mut older = known.clone();

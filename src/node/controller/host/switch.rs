@@ -15,7 +15,10 @@ use crate::{
     },
     ovsdb::{
         Endpoint, Limits, Member, Monitors, Readiness, Session, Settings,
-        vswitch::{self, Bridge, OpenVswitch},
+        vswitch::{
+            self,
+            settled::{Bridge, OpenVswitch},
+        },
     },
 };
 

@@ -47,6 +47,7 @@ fn guest() -> GuestSpec {
         },
         nics: Vec::new(),
         seed_secret: "seed".into(),
+        metadata_tokens: crate::api::server::MetadataTokens::Optional,
         action: None,
         retired: false,
     }
