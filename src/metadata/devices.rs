@@ -25,7 +25,7 @@ use crate::api::{address::Mac, metadata::ADDRESS};
 
 use super::{
     namespace::{self, Namespace},
-    plan::ports::Place,
+    plan::ports::{Place, Take},
 };
 
 /// Below what IPv6 takes (1280 bytes), so that there is none on the device, and enough for all answers: each end of a TCP
@@ -82,17 +82,21 @@ impl Devices {
         Ok(Self { host, own, raw })
     }
 
-    /// Where a device is, if anywhere.
-    pub(super) async fn find(&self, device: &str) -> Result<Option<Place>, Error> {
-        if let Some(index) = find(&self.own, device).await? {
-            return Ok(Some(Place::Ours(index)));
-        }
-        Ok(find(&self.host, device).await?.map(Place::Host))
+    /// Where there is a device of this name.
+    pub(super) async fn find(&self, device: &str) -> Result<Place, Error> {
+        Ok(Place {
+            ours: find(&self.own, device).await?,
+            host: find(&self.host, device).await?,
+        })
     }
 
     /// Takes a device of the host's into our namespace, where it is down at first.
-    pub(super) async fn take(&self, device: &str, index: u32) -> Result<(), Error> {
-        let message = LinkUnspec::new_with_index(index)
+    pub(super) async fn take(&self, device: &str, take: Take) -> Result<(), Error> {
+        if let Some(dead) = take.instead_of {
+            let gone = self.own.link().del(dead).execute().await;
+            gone.map_err(|error| failed("remove the dead", device, error))?;
+        }
+        let message = LinkUnspec::new_with_index(take.index)
             .setns_by_fd(self.raw)
             .build();
         let taken = self.host.link().set(message).execute().await;

@@ -186,7 +186,9 @@ impl Keeper {
         self.residents.send_replace(Arc::clone(&residents));
         self.forget_seeds();
         if let Some(trouble) = self.switch.trouble() {
-            return vec![trouble];
+            // A node whose guests have no network need not have a switch.
+            let is_idle = residents.networks().next().is_none() && self.served.is_empty();
+            return if is_idle { Vec::new() } else { vec![trouble] };
         }
         let decision = match self.decide(&residents).await {
             Ok(decision) => decision,
@@ -218,9 +220,8 @@ impl Keeper {
         let found = self.switch.found();
         let mut places: BTreeMap<String, Place> = BTreeMap::new();
         for port in found.iter().filter(|port| port.network.is_some()) {
-            if let Some(place) = self.devices.find(&port.name).await? {
-                places.insert(port.name.clone(), place);
-            }
+            let place = self.devices.find(&port.name).await?;
+            places.insert(port.name.clone(), place);
         }
         Ok(ports::decide(&wanted, &found, &places))
     }
@@ -235,8 +236,8 @@ impl Keeper {
         for (network, (device, index)) in &decision.serve {
             self.serve(network, device, *index, residents).await?;
         }
-        for (device, index) in &decision.take {
-            self.devices.take(device, *index).await?;
+        for (device, take) in &decision.take {
+            self.devices.take(device, *take).await?;
         }
         if !decision.remove.is_empty() {
             for (device, why) in &decision.remove {

@@ -8,13 +8,13 @@ mod node;
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use testbed::{Seen, wait_for};
 
 use node::{BLUE, Bed, RED};
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 const PATH: &str = "/latest/meta-data/instance-id";
 
 #[tokio::test]
@@ -154,11 +154,19 @@ async fn the_service_bears_what_guests_and_daemons_do() -> Result<()> {
     let answers = async |guest: &'static node::Guest| {
         let what = format!("{} to be served", guest.name);
         wait_for(&what, SOON, async || {
-            let seen = bed.get(guest, PATH).await;
-            let seen = seen.and_then(|id| Ok(ensure!(id == guest.uid, "another's: {id}")));
-            Ok(Seen::of(seen))
+            // A port that was made anew has another number, and OVN would follow.
+            let seen = match bed.flows().await {
+                Ok(()) => bed.get(guest, PATH).await,
+                Err(error) => Err(error),
+            };
+            Ok(match seen {
+                Ok(id) if id == guest.uid => Seen::Wanted(()),
+                Ok(id) => Seen::NotYet(format!("it is told of {id}")),
+                Err(error) => Seen::NotYet(format!("{error:#}")),
+            })
         })
         .await
+        .with_context(|| bed.log())
     };
 
     // A guest that keeps all its connections to itself is in its own way only.

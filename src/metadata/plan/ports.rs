@@ -2,7 +2,8 @@
 //!
 //! A port is made by a row, and its device by the switch's daemon, down and without an address, in the host's namespace;
 //! from there it is taken into ours. A device goes with the namespace that it is in, and the daemon does not notice: its
-//! row has to go, and the daemon to see that, before another one of the name can be made.
+//! row has to go, and the daemon to see that, before another one of the name can be made. A daemon that starts again makes
+//! devices that it does not find in the host's namespace, and ours are dead then.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,13 +40,22 @@ pub enum Made {
     Failed(String),
 }
 
-/// Where a device is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+/// Where there is a device of a name, with its number there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
     /// In our namespace.
-    Ours(u32),
+    pub ours: Option<u32>,
     /// In the host's.
-    Host(u32),
+    pub host: Option<u32>,
+}
+
+/// A device to take into our namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Take {
+    /// Its number in the host's.
+    pub index: u32,
+    /// That of a dead one in ours, which is in its way.
+    pub instead_of: Option<u32>,
 }
 
 /// What is to be done.
@@ -55,8 +65,8 @@ pub struct Decision {
     pub remove: BTreeMap<String, &'static str>,
     /// Networks to make ports for, with their devices' names.
     pub add: BTreeMap<String, String>,
-    /// Devices to take into our namespace, by name, with their numbers in the host's.
-    pub take: BTreeMap<String, u32>,
+    /// Devices to take into our namespace, by name.
+    pub take: BTreeMap<String, Take>,
     /// Networks to serve, with their devices' names and numbers in our namespace.
     pub serve: BTreeMap<String, (String, u32)>,
     /// What is wrong, for people.
@@ -98,7 +108,8 @@ pub fn decide(
                 port.name, port.name
             )),
             (Some(marked), Some(network)) if marked == network => {
-                settle(port, network, places.get(&port.name), &mut decision);
+                let place = places.get(&port.name).copied().unwrap_or_default();
+                settle(port, network, place, &mut decision);
             }
             (Some(_), _) => {
                 let why = "no guest of this node is on its network";
@@ -114,22 +125,41 @@ pub fn decide(
 }
 
 /// One port that is ours and wanted.
-fn settle(port: &Found, network: &str, place: Option<&Place>, decision: &mut Decision) {
+fn settle(port: &Found, network: &str, place: Place, decision: &mut Decision) {
     let name = port.name.clone();
     match (place, &port.made) {
-        (Some(Place::Ours(index)), _) => {
-            decision.serve.insert(network.to_owned(), (name, *index));
-        }
-        (Some(Place::Host(index)), Made::Yes) => {
-            decision.take.insert(name, *index);
-        }
         (_, Made::Failed(why)) => decision.troubles.push(format!(
             "the switch cannot make port {name} of network {network}: {why}"
         )),
-        (Some(Place::Host(_)) | None, Made::NotYet) => decision.troubles.push(format!(
+        (
+            Place {
+                host: Some(index),
+                ours,
+            },
+            Made::Yes,
+        ) => {
+            let instead_of = ours;
+            decision.take.insert(name, Take { index, instead_of });
+        }
+        (
+            Place {
+                ours: Some(index),
+                host: None,
+            },
+            Made::Yes | Made::NotYet,
+        ) => {
+            decision.serve.insert(network.to_owned(), (name, index));
+        }
+        (_, Made::NotYet) => decision.troubles.push(format!(
             "the switch has not made port {name} yet: does ovs-vswitchd run?"
         )),
-        (None, Made::Yes) => {
+        (
+            Place {
+                ours: None,
+                host: None,
+            },
+            Made::Yes,
+        ) => {
             let why = "its device has gone with the namespace that it was in";
             decision.remove.insert(name, why);
         }
@@ -151,8 +181,26 @@ mod tests {
         }
     }
 
-    fn decided(wanted: &[&str], found: &[Found], place: Option<Place>) -> Decision {
-        let places = place.map(|place| (DEVICE.to_owned(), place));
+    fn host(index: u32) -> Place {
+        Place {
+            host: Some(index),
+            ours: None,
+        }
+    }
+
+    fn ours(index: u32) -> Place {
+        Place {
+            host: None,
+            ours: Some(index),
+        }
+    }
+
+    fn take(index: u32, instead_of: Option<u32>) -> Take {
+        Take { index, instead_of }
+    }
+
+    fn decided(wanted: &[&str], found: &[Found], place: Place) -> Decision {
+        let places = [(DEVICE.to_owned(), place)];
         decide(
             &wanted.iter().copied().collect(),
             found,
@@ -169,17 +217,20 @@ mod tests {
 
     #[test]
     fn a_network_that_has_come_gets_a_port_which_is_taken_and_served() {
-        let decision = decided(&[RED], &[], None);
+        let decision = decided(&[RED], &[], Place::default());
         assert_eq!(
             decision.add,
             BTreeMap::from([(RED.to_owned(), DEVICE.to_owned())])
         );
-        let waiting = decided(&[RED], &[port(Some(RED), Made::NotYet)], None);
+        let waiting = decided(&[RED], &[port(Some(RED), Made::NotYet)], Place::default());
         assert!(waiting.add.is_empty() && waiting.remove.is_empty());
         assert_eq!(waiting.troubles.len(), 1);
-        let made = decided(&[RED], &[port(Some(RED), Made::Yes)], Some(Place::Host(7)));
-        assert_eq!(made.take, BTreeMap::from([(DEVICE.to_owned(), 7)]));
-        let taken = decided(&[RED], &[port(Some(RED), Made::Yes)], Some(Place::Ours(7)));
+        let made = decided(&[RED], &[port(Some(RED), Made::Yes)], host(7));
+        assert_eq!(
+            made.take,
+            BTreeMap::from([(DEVICE.to_owned(), take(7, None))])
+        );
+        let taken = decided(&[RED], &[port(Some(RED), Made::Yes)], ours(7));
         assert_eq!(
             taken.serve,
             BTreeMap::from([(RED.to_owned(), (DEVICE.to_owned(), 7))])
@@ -188,28 +239,45 @@ mod tests {
     }
 
     #[test]
+    fn a_device_that_the_daemon_made_anew_takes_the_place_of_a_dead_one() {
+        let place = Place {
+            host: Some(9),
+            ours: Some(7),
+        };
+        let decision = decided(&[RED], &[port(Some(RED), Made::Yes)], place);
+        assert_eq!(
+            decision.take,
+            BTreeMap::from([(DEVICE.to_owned(), take(9, Some(7)))])
+        );
+        assert!(decision.serve.is_empty() && decision.remove.is_empty());
+    }
+
+    #[test]
     fn a_port_without_its_device_goes_before_it_comes_again() {
-        let decision = decided(&[RED], &[port(Some(RED), Made::Yes)], None);
+        let decision = decided(&[RED], &[port(Some(RED), Made::Yes)], Place::default());
         assert!(decision.remove.contains_key(DEVICE) && decision.add.is_empty());
     }
 
     #[test]
     fn a_port_of_a_network_that_nobody_is_on_goes_wherever_its_device_is() {
-        for place in [None, Some(Place::Ours(7)), Some(Place::Host(7))] {
+        for place in [Place::default(), ours(7), host(7)] {
             let decision = decided(&[], &[port(Some(RED), Made::Yes)], place);
             assert!(decision.remove.contains_key(DEVICE));
         }
         // Of another network whose UID begins so.
         let other = "4ba4e3ee-7ed1-0000-0000-000000000000";
-        let decision = decided(&[RED], &[port(Some(other), Made::Yes)], None);
+        let decision = decided(&[RED], &[port(Some(other), Made::Yes)], Place::default());
         assert!(decision.remove.contains_key(DEVICE) && decision.add.is_empty());
     }
 
     #[test]
     fn anothers_port_is_left_alone_and_complained_of() {
         let stranger = [port(None, Made::Yes)];
-        assert_eq!(decided(&[], &stranger, None), Decision::default());
-        let decision = decided(&[RED], &stranger, Some(Place::Host(7)));
+        assert_eq!(
+            decided(&[], &stranger, Place::default()),
+            Decision::default()
+        );
+        let decision = decided(&[RED], &stranger, host(7));
         assert!(decision.remove.is_empty() && decision.add.is_empty() && decision.take.is_empty());
         assert!(decision.troubles[0].contains("del-port"), "{decision:?}");
     }
@@ -217,7 +285,7 @@ mod tests {
     #[test]
     fn what_the_switch_cannot_make_is_said() {
         let failed = port(Some(RED), Made::Failed("no such device".to_owned()));
-        let decision = decided(&[RED], &[failed], None);
+        let decision = decided(&[RED], &[failed], Place::default());
         assert!(decision.troubles[0].contains("no such device"));
         assert!(decision.remove.is_empty());
     }

@@ -216,6 +216,9 @@ async fn restart_programs(testbed: &Testbed) -> Result<()> {
     for pod in testbed.agent_pods().await? {
         pod.kill9().await?;
     }
+    for pod in testbed.metadata_pods().await? {
+        pod.kill9().await?;
+    }
     for pod in testbed.operator_pods().await? {
         pod.kill9().await?;
     }

@@ -267,12 +267,13 @@ impl Stack<'_> {
     }
 }
 
-/// Makes a node run, with its agent.
+/// Makes a node run, with its agent and its metadata service.
 async fn node_with_process(node: &Node, record: &Record, cluster: &Cluster) -> Result<()> {
     node.ensure(record.nodes).await?;
     cluster.ensure_node(node).await?;
     if let Some(binary) = &record.kilonova {
         kilonova::ensure_agent(binary, node, cluster).await?;
+        kilonova::ensure_metadata(binary, node, cluster).await?;
     }
     Ok(())
 }

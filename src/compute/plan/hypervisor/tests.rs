@@ -269,7 +269,7 @@ fn the_account_of_pods_may_become_that_of_the_node() {
     };
     let without = outfit(&node(), &PodAccounts::default());
     assert_eq!(without.login, None);
-    let with = outfit(&node(), Some(&pods("kilonova")));
+    let with = outfit(&node(), &pods("kilonova"));
     let expected = serde_json::json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "RoleBinding",
@@ -292,7 +292,7 @@ fn the_account_of_pods_may_become_that_of_the_node() {
         serde_json::to_value(&with.metadata.login).unwrap(),
         of_metadata
     );
-    let renamed = outfit(&node(), Some(&pods("blue")));
+    let renamed = outfit(&node(), &pods("blue"));
     assert_eq!(with.missing(Some(&without.hypervisor)), Missing::Rights);
     assert_eq!(renamed.missing(Some(&with.hypervisor)), Missing::Rights);
     assert_eq!(with.missing(Some(&with.hypervisor)), Missing::Nothing);
@@ -323,7 +323,10 @@ fn a_node_is_fitted_out_again_when_its_outfit_is_another() {
         .as_mut()
         .unwrap()
         .insert("zone".to_owned(), "b".to_owned());
-    assert_eq!(outfit(&moved, None).missing(Some(&known)), Missing::Labels);
+    assert_eq!(
+        outfit(&moved, &PodAccounts::default()).missing(Some(&known)),
+        Missing::Labels
+    );
 
     let mut newer = outfit(&node(), &PodAccounts::default());
     newer.role.rules.as_mut().unwrap().pop();

@@ -7,8 +7,13 @@ use std::path::Path;
 pub(super) const CRDS: [&str; 1] = ["crds"];
 pub(super) const OPERATOR_PORT: u16 = 8080;
 pub(super) const AGENT_PORT: u16 = 8081;
-/// In the node, whose `/run` is empty after each boot: credentials do not outlive one.
-pub(super) const AGENT_KUBECONFIG: &str = "/run/devstack/agent.kubeconfig";
+pub(super) const METADATA_PORT: u16 = 8082;
+
+/// Where a part of a node finds who it is: in the node, whose `/run` is empty after each boot, so that credentials do not
+/// outlive one.
+pub(super) fn kubeconfig(part: &str) -> String {
+    format!("/run/devstack/{part}.kubeconfig")
+}
 
 pub(super) fn operator(binary: &Path, listen: SocketAddr) -> Vec<String> {
     let listen = listen.to_string();
@@ -29,7 +34,21 @@ pub(super) fn agent(binary: &Path, node: &str, listen: SocketAddr) -> Vec<String
         ("--listen", &listen),
         ("--log-format", "json"),
     ];
-    let mut all = words(binary, &["agent"]);
+    with_flags(binary, "agent", &flags)
+}
+
+pub(super) fn metadata(binary: &Path, node: &str, listen: SocketAddr) -> Vec<String> {
+    let listen = listen.to_string();
+    let flags = [
+        ("--node-name", node),
+        ("--listen", &listen),
+        ("--log-format", "json"),
+    ];
+    with_flags(binary, "metadata", &flags)
+}
+
+fn with_flags(binary: &Path, role: &str, flags: &[(&str, &str)]) -> Vec<String> {
+    let mut all = words(binary, &[role]);
     all.extend(
         flags
             .iter()

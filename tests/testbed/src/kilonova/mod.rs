@@ -28,6 +28,8 @@ pub const OPERATOR: &str = "operator";
 const OPERATOR_ACCOUNT: &str = "kilonova-operator";
 /// An agent's name among its node's parts, and its component in the chart.
 pub const AGENT: &str = "agent";
+/// A metadata service's name among its node's parts, and its component in the chart.
+pub const METADATA: &str = "metadata";
 /// Where operator and agents are.
 pub const SYSTEM_NAMESPACE: &str = "kilonova-system";
 const READY_DEADLINE: Duration = Duration::from_mins(1);
@@ -79,34 +81,61 @@ pub async fn ensure_operator(
     let operator = Part::new(layout, OPERATOR);
     operator.ensure(spec).await?;
     operator
-        .wait_ready(READY_DEADLINE, async || probe(operator_address(slot)).await)
+        .wait_ready(READY_DEADLINE, async || {
+            probe(operator_address(slot), "readyz").await
+        })
         .await
 }
 
 /// Makes the agent of a node run. The operator gives the node its account once it sees the Node object.
 pub async fn ensure_agent(binary: &Path, node: &Node, cluster: &Cluster) -> Result<()> {
+    let address = agent_address(node);
+    let argv = arguments::agent(binary, node.name(), address);
+    let agent = ensure_resident(node, cluster, AGENT, "node", argv).await?;
+    agent
+        .wait_ready(READY_DEADLINE, async || probe(address, "readyz").await)
+        .await
+}
+
+/// Makes the metadata service of a node run. It is ready when the node's switch has the bridge that `ovn-controller` makes,
+/// which is not waited for here.
+pub async fn ensure_metadata(binary: &Path, node: &Node, cluster: &Cluster) -> Result<()> {
+    let address = metadata_address(node);
+    let argv = arguments::metadata(binary, node.name(), address);
+    let metadata = ensure_resident(node, cluster, METADATA, "metadata", argv).await?;
+    metadata
+        .wait_ready(READY_DEADLINE, async || probe(address, "healthz").await)
+        .await
+}
+
+/// Starts what runs on a node, with the account that the operator has made for it in the node's namespace.
+async fn ensure_resident(
+    node: &Node,
+    cluster: &Cluster,
+    part: &str,
+    account: &str,
+    argv: Vec<String>,
+) -> Result<Part> {
     let account = Account {
         namespace: format!("kilonova-node-{}", node.name()),
-        name: "node".to_owned(),
+        name: account.to_owned(),
     };
+    let kubeconfig = arguments::kubeconfig(part);
     cluster
-        .ensure_kubeconfig(&account, &node.path_of(arguments::AGENT_KUBECONFIG))
+        .ensure_kubeconfig(&account, &node.path_of(&kubeconfig))
         .await
         .with_context(|| {
             format!(
-                "the agent of {} cannot log in; is the operator well?",
+                "the {part} of {} cannot log in; is the operator well?",
                 node.name()
             )
         })?;
-    let address = agent_address(node);
-    let agent = node.part(AGENT);
-    let spec = Spec::host(agent.name(), arguments::agent(binary, node.name(), address))
-        .env("KUBECONFIG", arguments::AGENT_KUBECONFIG)
+    let part = node.part(part);
+    let spec = Spec::host(part.name(), argv)
+        .env("KUBECONFIG", kubeconfig)
         .at(node.place()?);
-    agent.ensure(spec).await?;
-    agent
-        .wait_ready(READY_DEADLINE, async || probe(address).await)
-        .await
+    part.ensure(spec).await?;
+    Ok(part)
 }
 
 /// Where the operator serves metrics and probes: on this machine's loopback.
@@ -119,9 +148,14 @@ pub fn agent_address(node: &Node) -> std::net::SocketAddr {
     (node.address(), arguments::AGENT_PORT).into()
 }
 
-/// Asks `/readyz`.
-async fn probe(address: std::net::SocketAddr) -> Result<()> {
-    let url = format!("http://{address}/readyz");
+/// Where a metadata service serves metrics and probes: as an agent does.
+pub fn metadata_address(node: &Node) -> std::net::SocketAddr {
+    (node.address(), arguments::METADATA_PORT).into()
+}
+
+/// Asks `/readyz` or `/healthz`.
+async fn probe(address: std::net::SocketAddr, page: &str) -> Result<()> {
+    let url = format!("http://{address}/{page}");
     run(&mut command([
         "curl",
         "--silent",

@@ -11,7 +11,7 @@ use kube::api::{Api, ListParams};
 use crate::process::{self, ProcessId};
 use crate::testbed::Testbed;
 
-use super::{AGENT, OPERATOR, SYSTEM_NAMESPACE, arguments};
+use super::{AGENT, METADATA, OPERATOR, SYSTEM_NAMESPACE, arguments};
 
 /// The Lease that the leading operator holds.
 const LEASE: &str = "kilonova-operator";
@@ -90,7 +90,7 @@ impl Testbed {
     /// there are no pods, and for everything else, which is told without asking the API server.
     pub async fn pod(&self, name: &str) -> Result<Option<Pod>> {
         let (first, last) = name.split_once('/').unwrap_or((name, name));
-        if (first != OPERATOR && last != AGENT) || !self.has_pods()? {
+        if (first != OPERATOR && last != AGENT && last != METADATA) || !self.has_pods()? {
             return Ok(None);
         }
         let mut pods = self.pods().await?.into_iter();
@@ -117,12 +117,20 @@ impl Testbed {
         for pod in self.agent_pods().await? {
             named.push((format!("{}/{AGENT}", pod.node), pod));
         }
+        for pod in self.metadata_pods().await? {
+            named.push((format!("{}/{METADATA}", pod.node), pod));
+        }
         Ok(named)
     }
 
     /// The agents' pods.
     pub async fn agent_pods(&self) -> Result<Vec<Pod>> {
         pods(&self.client().await?, AGENT, arguments::AGENT_PORT).await
+    }
+
+    /// The metadata services' pods.
+    pub async fn metadata_pods(&self) -> Result<Vec<Pod>> {
+        pods(&self.client().await?, METADATA, arguments::METADATA_PORT).await
     }
 
     /// Where the operator that leads serves metrics and probes.
@@ -132,7 +140,7 @@ impl Testbed {
         Ok(operator.context("no operator runs")?.address)
     }
 
-    /// Every operator and agent that runs.
+    /// Every operator, agent and metadata service that runs.
     pub async fn programs(&self) -> Result<Vec<Program>> {
         let in_pods = self.pods().await?.into_iter().filter_map(|(name, pod)| {
             Some(Program {
@@ -157,6 +165,8 @@ impl Testbed {
         for node in self.nodes()? {
             let name = format!("{}/{AGENT}", node.name());
             add(&name, super::agent_address(&node));
+            let name = format!("{}/{METADATA}", node.name());
+            add(&name, super::metadata_address(&node));
         }
         Ok(programs)
     }
