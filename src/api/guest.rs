@@ -13,7 +13,8 @@ use super::{
     address::Mac,
     flavor::{Firmware, Machine},
     image::DiskFormat,
-    server::{MetadataTokens, PowerState, RestartPolicy},
+    metadata::MetadataTokens,
+    server::{PowerState, RestartPolicy},
     server_action::{ActionState, Verb},
     value::{Sha256, Size},
 };

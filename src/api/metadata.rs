@@ -1,7 +1,10 @@
-//! The metadata service as both sides of it must know it: the operator, which makes it a port on each network, and the
-//! nodes, which answer there.
+//! The metadata service as all sides of it must know it: the owners of servers, the operator, which makes it a port on
+//! each network, and the nodes, which answer there.
 
 use std::net::Ipv4Addr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::address::Mac;
 
@@ -20,6 +23,27 @@ pub fn port_name(network_uid: &str) -> String {
 /// The MAC address of that port, which is the same on every node.
 pub fn mac(network_uid: &str) -> Mac {
     Mac::of(&port_name(network_uid))
+}
+
+/// How a guest is served by the metadata service.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct MetadataService {
+    /// Whether each request must carry a session token, which keeps programs in the guest that can be made to fetch an
+    /// address for others from fetching its secrets. Default: `Optional`.
+    #[serde(default)]
+    pub tokens: MetadataTokens,
+}
+
+/// Whether requests to the metadata service must carry a session token.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum MetadataTokens {
+    /// A request without one is answered, too.
+    #[default]
+    Optional,
+    /// Only requests with one are answered: `PUT /latest/api/token` gives it. cloud-init's data source for OpenStack
+    /// knows no tokens, and the one for EC2 does.
+    Required,
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     address::Mac,
+    metadata::MetadataService,
     rule,
     value::{Reference, Size, wordless},
 };
@@ -251,27 +252,6 @@ pub struct Placement {
     #[schemars(length(max = 16), extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 63}))]
     #[x_kube(validation = Rule::new("self.all(label, size(label) <= 317)").message("nodeSelector names a label that is longer than Kubernetes' labels, 317 characters"))]
     pub node_selector: BTreeMap<String, String>,
-}
-
-/// How a guest is served by the metadata service.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct MetadataService {
-    /// Whether each request must carry a session token, which keeps programs in the guest that can be made to fetch an
-    /// address for others from fetching its secrets. Default: `Optional`.
-    #[serde(default)]
-    pub tokens: MetadataTokens,
-}
-
-/// Whether requests to the metadata service must carry a session token.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum MetadataTokens {
-    /// A request without one is answered, too.
-    #[default]
-    Optional,
-    /// Only requests with one are answered: `PUT /latest/api/token` gives it. cloud-init's data source for OpenStack
-    /// knows no tokens, and the one for EC2 does.
-    Required,
 }
 
 /// What is known of a server.

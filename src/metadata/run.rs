@@ -45,6 +45,10 @@ use super::{
 const CALM: Duration = Duration::from_secs(5);
 /// The same while something is wrong or under way.
 const HASTE: Duration = Duration::from_millis(500);
+/// How often it is looked again at once what was just changed: a device that was taken is served then.
+const PASSES: usize = 3;
+/// What is said while nothing is wrong.
+const UNDER_WAY: &str = "ports of the metadata service are being made";
 /// How much is waited for after a first change: changes come in crowds.
 const GATHER: Duration = Duration::from_millis(20);
 /// How long the ports may take to go when the process ends.
@@ -112,10 +116,10 @@ pub async fn run(
     tokio::select! {
         () = keeper.keep(|why: Option<String>| {
             if why != said {
-                if let Some(why) = &why {
-                    warn!("{why}");
-                } else {
-                    info!("all networks of this node's guests are served");
+                match why.as_deref() {
+                    Some(UNDER_WAY) => {}
+                    Some(why) => warn!("{why}"),
+                    None => info!("all networks of this node's guests are served"),
                 }
                 said.clone_from(&why);
             }
@@ -158,6 +162,8 @@ impl Keeper {
     async fn keep(&mut self, mut tell: impl FnMut(Option<String>)) {
         let mut guests = pin!(self.guests.changes());
         let mut rows = self.switch.changes();
+        // A host's own database is there at once, or it is worth saying that it is not.
+        let _ = time::timeout(HASTE, self.switch.ready()).await;
         loop {
             let troubles = self.look().await;
             let pause = if troubles.is_empty() { CALM } else { HASTE };
@@ -180,30 +186,45 @@ impl Keeper {
         }
     }
 
-    /// Does what is to be done, once; returns what is wrong or not done yet.
+    /// Does what is to be done; returns what is wrong or not done yet.
     async fn look(&mut self) -> Vec<String> {
-        let residents = Arc::new(Residents::of(&self.guests.all()));
-        self.residents.send_replace(Arc::clone(&residents));
-        self.forget_seeds();
-        if let Some(trouble) = self.switch.trouble() {
-            // A node whose guests have no network need not have a switch.
-            let is_idle = residents.networks().next().is_none() && self.served.is_empty();
-            return if is_idle { Vec::new() } else { vec![trouble] };
-        }
-        let decision = match self.decide(&residents).await {
-            Ok(decision) => decision,
-            Err(error) => return vec![telemetry::chain(&error)],
-        };
-        let mut troubles = decision.troubles.clone();
-        if let Err(error) = self.act(&decision, &residents).await {
-            troubles.push(telemetry::chain(&error));
-        }
-        if troubles.is_empty() && !decision.is_settled() {
-            troubles.push("ports of the metadata service are being made".to_owned());
+        let mut troubles = Vec::new();
+        for _ in 0..PASSES {
+            let residents = Arc::new(Residents::of(&self.guests.all()));
+            self.residents.send_replace(Arc::clone(&residents));
+            self.forget_seeds();
+            let has_taken;
+            (troubles, has_taken) = self.pass(&residents).await;
+            if !has_taken {
+                break;
+            }
         }
         let served = i64::try_from(self.served.len()).unwrap_or(i64::MAX);
         self.desk.metrics.networks.set(served);
         troubles
+    }
+
+    /// Does what can be done without a further look; also says whether a device was taken.
+    async fn pass(&mut self, residents: &Residents) -> (Vec<String>, bool) {
+        if let Some(trouble) = self.switch.trouble() {
+            // A node whose guests have no network need not have a switch.
+            let is_idle = residents.networks().next().is_none() && self.served.is_empty();
+            let troubles = if is_idle { Vec::new() } else { vec![trouble] };
+            return (troubles, false);
+        }
+        let decision = match self.decide(residents).await {
+            Ok(decision) => decision,
+            Err(error) => return (vec![telemetry::chain(&error)], false),
+        };
+        let mut troubles = decision.troubles.clone();
+        let acted = self.act(&decision, residents).await;
+        if let Err(error) = &acted {
+            troubles.push(telemetry::chain(error));
+        }
+        if troubles.is_empty() && !decision.is_settled() {
+            troubles.push(UNDER_WAY.to_owned());
+        }
+        (troubles, acted.is_ok() && !decision.take.is_empty())
     }
 
     fn forget_seeds(&self) {

@@ -67,6 +67,11 @@ impl Switch {
         }))
     }
 
+    /// Waits until its database is there.
+    pub async fn ready(&self) {
+        self.0.ready().await;
+    }
+
     /// What changes in it.
     pub fn changes(&self) -> Changes {
         self.0.replica().changes()

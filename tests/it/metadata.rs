@@ -155,7 +155,7 @@ async fn the_service_bears_what_guests_and_daemons_do() -> Result<()> {
         let what = format!("{} to be served", guest.name);
         wait_for(&what, SOON, async || {
             // A port that was made anew has another number, and OVN would follow.
-            let seen = match bed.flows().await {
+            let seen = match bed.flow(guest).await {
                 Ok(()) => bed.get(guest, PATH).await,
                 Err(error) => Err(error),
             };

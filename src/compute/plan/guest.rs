@@ -12,8 +12,9 @@ use crate::api::{
         FINALIZER, Guest, GuestSpec, Nic, RootDisk, SEED_META_DATA, SEED_NETWORK_CONFIG,
         SEED_USER_DATA, ServerIdentity,
     },
+    metadata::MetadataTokens,
     node_namespace,
-    server::{DEFAULT_GRACE, MetadataTokens, Server},
+    server::{DEFAULT_GRACE, Server},
 };
 
 use super::{

@@ -12,7 +12,6 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::ResourceExt;
-use serde::Serialize;
 
 use crate::api::{
     HYPERVISOR_LABEL,
@@ -23,8 +22,10 @@ use crate::api::{
 };
 
 use super::server::NodeVoice;
-use rights::{AGENT_REASONS, agent_rules, hypervisor_rules, metadata_rules, role_ref};
+pub use metadata::{METADATA_ACCOUNT, MetadataOutfit};
+use rights::{AGENT_REASONS, agent_rules, hypervisor_rules, role_ref};
 
+mod metadata;
 mod rights;
 
 /// How long a node may be silent before it counts as lost: ten heartbeats.
@@ -32,9 +33,6 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(20);
 
 /// The ServiceAccount of an agent, in its node's namespace.
 pub const AGENT_ACCOUNT: &str = "node";
-
-/// The ServiceAccount of the metadata service, in its node's namespace.
-pub const METADATA_ACCOUNT: &str = "metadata";
 
 /// Which outfit a hypervisor's agent was given: another one is due when an upgrade wants other rights.
 pub const OUTFIT: &str = "kilonova.dev/outfit";
@@ -77,19 +75,6 @@ pub struct Outfit {
     pub metadata: MetadataOutfit,
     /// The node as administrators see it.
     pub hypervisor: Hypervisor,
-}
-
-/// What lets one node's metadata service do its work, and nothing else.
-#[derive(Debug, Serialize)]
-pub struct MetadataOutfit {
-    /// Who it is.
-    pub account: ServiceAccount,
-    /// What it may do in the node's namespace.
-    pub role: Role,
-    /// That it may.
-    pub binding: RoleBinding,
-    /// That the account of its pod may have tokens of this one, if it runs in a pod.
-    pub login: Option<RoleBinding>,
 }
 
 /// The accounts that pods on nodes run as, if there are such pods.
@@ -159,7 +144,7 @@ pub fn outfit(node: &Node, pods: &PodAccounts) -> Outfit {
             .agent
             .as_ref()
             .map(|account| login("agent", account, &namespace)),
-        metadata: metadata_outfit(&namespace, pods.metadata.as_ref()),
+        metadata: metadata::outfit(&namespace, pods.metadata.as_ref()),
         hypervisor: hypervisor(node),
     };
     let digest = outfit.digest();
@@ -213,31 +198,6 @@ pub enum Missing {
     Rights,
     /// It is new.
     Everything,
-}
-
-fn metadata_outfit(namespace: &str, pod_account: Option<&PodAccount>) -> MetadataOutfit {
-    let metadata = || meta(METADATA_ACCOUNT, Some(namespace));
-    MetadataOutfit {
-        account: ServiceAccount {
-            metadata: metadata(),
-            ..ServiceAccount::default()
-        },
-        role: Role {
-            metadata: metadata(),
-            rules: Some(metadata_rules()),
-        },
-        binding: RoleBinding {
-            metadata: metadata(),
-            role_ref: role_ref("Role", METADATA_ACCOUNT),
-            subjects: Some(vec![Subject {
-                kind: "ServiceAccount".to_owned(),
-                name: METADATA_ACCOUNT.to_owned(),
-                namespace: Some(namespace.to_owned()),
-                api_group: None,
-            }]),
-        },
-        login: pod_account.map(|account| login("metadata", account, namespace)),
-    }
 }
 
 /// Named after the role, since a binding cannot change its role: that of an installation of another name stays, for an

@@ -4,7 +4,7 @@
 
 use std::iter;
 
-use crate::api::server::MetadataTokens;
+use crate::api::metadata::MetadataTokens;
 
 use super::{
     ec2,

@@ -34,7 +34,7 @@ pub fn tree(instance: &Instance) -> Tree<'_> {
         Entry::folder("meta-data", meta_data(instance)),
         Entry::new(
             "user-data",
-            Tree::File(Form::Bytes, instance.user_data.as_slice().into()),
+            Tree::Leaf(Form::Bytes, instance.user_data.as_slice().into()),
         ),
     ])
 }

@@ -35,7 +35,7 @@ pub fn tree<'a>(instance: &'a Instance, version: &str) -> Tree<'a> {
         json_file("meta_data.json", &meta_data(instance)),
         Entry::new(
             "user_data",
-            Tree::File(Form::Bytes, instance.user_data.as_slice().into()),
+            Tree::Leaf(Form::Bytes, instance.user_data.as_slice().into()),
         ),
     ];
     let rest = [
@@ -53,7 +53,7 @@ pub fn tree<'a>(instance: &'a Instance, version: &str) -> Tree<'a> {
 
 fn json_file<'a>(name: &'a str, document: &Value) -> Entry<'a> {
     let bytes = document.to_string().into_bytes();
-    Entry::new(name, Tree::File(Form::Json, bytes.into()))
+    Entry::new(name, Tree::Leaf(Form::Json, bytes.into()))
 }
 
 fn meta_data(instance: &Instance) -> Value {

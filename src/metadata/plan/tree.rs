@@ -17,7 +17,7 @@ pub enum Form {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tree<'a> {
     /// A file.
-    File(Form, Cow<'a, [u8]>),
+    Leaf(Form, Cow<'a, [u8]>),
     /// A folder with what is in it, in the order in which it is listed.
     Folder(Vec<Entry<'a>>),
 }
@@ -36,7 +36,7 @@ impl<'a> Entry<'a> {
     pub fn new(name: impl Into<Cow<'a, str>>, tree: Tree<'a>) -> Self {
         let name = name.into();
         let label = match &tree {
-            Tree::File(..) => name.clone(),
+            Tree::Leaf(..) => name.clone(),
             Tree::Folder(_) => Cow::Owned(format!("{name}/")),
         };
         Self { name, label, tree }
@@ -61,7 +61,7 @@ impl<'a> Entry<'a> {
             Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
             Cow::Owned(text) => Cow::Owned(text.into_bytes()),
         };
-        Self::new(name, Tree::File(Form::Text, bytes))
+        Self::new(name, Tree::Leaf(Form::Text, bytes))
     }
 
     /// A folder.
@@ -81,7 +81,7 @@ impl Tree<'_> {
             here = &entries.iter().find(|entry| entry.name == name)?.tree;
         }
         Some(match here {
-            Self::File(form, bytes) => (*form, bytes.to_vec()),
+            Self::Leaf(form, bytes) => (*form, bytes.to_vec()),
             Self::Folder(entries) => {
                 let labels: Vec<&str> = entries.iter().map(|entry| &*entry.label).collect();
                 (Form::Text, labels.join("\n").into_bytes())

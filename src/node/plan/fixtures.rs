@@ -78,7 +78,7 @@ pub fn guest() -> Guest {
         },
         nics: Vec::new(),
         seed_secret: UID.to_owned(),
-        metadata_tokens: crate::api::server::MetadataTokens::Optional,
+        metadata_tokens: crate::api::metadata::MetadataTokens::Optional,
         action: None,
         retired: false,
     };

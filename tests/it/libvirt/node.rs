@@ -170,7 +170,7 @@ fn guest() -> GuestSpec {
         },
         nics: Vec::new(),
         seed_secret: UID.to_owned(),
-        metadata_tokens: kilonova::api::server::MetadataTokens::Optional,
+        metadata_tokens: kilonova::api::metadata::MetadataTokens::Optional,
         action: None,
         retired: false,
     }

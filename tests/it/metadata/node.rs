@@ -194,7 +194,8 @@ impl Bed {
             })
         });
         ready.await.with_context(|| self.log())?;
-        self.flows().await
+        self.flow(&RED).await?;
+        self.flow(&BLUE).await
     }
 
     /// The process, as the node counts.
@@ -241,7 +242,6 @@ impl Bed {
             ..RED
         };
         self.plug(&thief).await?;
-        self.flows().await?;
         let (port, device) = ("v-thief", RED.device());
         for flow in [
             format!("priority=9,in_port={port},actions=output:{device}"),
@@ -314,23 +314,21 @@ impl Bed {
         Ok(())
     }
 
-    /// What OVN does for ports of type localport: each network's guests and its service, and nobody else.
-    pub async fn flows(&self) -> Result<()> {
-        for guest in [&RED, &BLUE] {
-            let (port, device) = (format!("v-{}", guest.name), guest.device());
-            let number = self
-                .run(&format!("ovs-vsctl get interface {device} ofport"))
+    /// What OVN does for ports of type localport: a network's guest and its service, and nobody else.
+    pub async fn flow(&self, guest: &Guest) -> Result<()> {
+        let (port, device) = (format!("v-{}", guest.name), guest.device());
+        let number = self
+            .run(&format!("ovs-vsctl get interface {device} ofport"))
+            .await?;
+        ensure!(
+            number.trim().parse::<u16>().is_ok(),
+            "{device} has no port yet: {number}"
+        );
+        for (from, to) in [(&port, &device), (&device, &port)] {
+            let flow = format!("in_port={from},actions=output:{to}");
+            self.node
+                .exec(["ovs-ofctl", "add-flow", "br-int", &flow])
                 .await?;
-            ensure!(
-                number.trim().parse::<u16>().is_ok(),
-                "{device} has no port yet: {number}"
-            );
-            for (from, to) in [(&port, &device), (&device, &port)] {
-                let flow = format!("in_port={from},actions=output:{to}");
-                self.node
-                    .exec(["ovs-ofctl", "add-flow", "br-int", &flow])
-                    .await?;
-            }
         }
         Ok(())
     }

@@ -6,7 +6,8 @@ use super::*;
 use crate::{
     api::{
         guest::GuestAction,
-        server::{MetadataService, PowerState, RestartPolicy, Shutdown},
+        metadata::MetadataService,
+        server::{PowerState, RestartPolicy, Shutdown},
         server_action::Verb,
     },
     compute::plan::fixtures::{NODE, SMALL, UID, bound, guest, resolved, server},

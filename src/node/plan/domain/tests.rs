@@ -47,7 +47,7 @@ fn guest() -> GuestSpec {
         },
         nics: Vec::new(),
         seed_secret: "seed".into(),
-        metadata_tokens: crate::api::server::MetadataTokens::Optional,
+        metadata_tokens: crate::api::metadata::MetadataTokens::Optional,
         action: None,
         retired: false,
     }
