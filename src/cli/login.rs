@@ -11,7 +11,7 @@ use crate::{
         metrics::RequestMetrics,
         request,
     },
-    compute::plan::hypervisor::{AGENT_ACCOUNT, METADATA_ACCOUNT},
+    compute::plan::hypervisor,
 };
 
 /// Whose account what runs on a node works with.
@@ -52,8 +52,12 @@ impl Login {
 fn account(resident: Resident, node: &str) -> Account {
     let (name, whose, option) = match resident {
         #[cfg(feature = "libvirt")]
-        Resident::Agent => (AGENT_ACCOUNT, "this agent's", "--agent-account"),
-        Resident::Metadata => (METADATA_ACCOUNT, "this service's", "--metadata-account"),
+        Resident::Agent => (hypervisor::AGENT_ACCOUNT, "this agent's", "--agent-account"),
+        Resident::Metadata => (
+            hypervisor::METADATA_ACCOUNT,
+            "this service's",
+            "--metadata-account",
+        ),
     };
     Account {
         namespace: node_namespace(node),

@@ -72,7 +72,7 @@ impl Instance {
 }
 
 #[cfg(test)]
-pub mod fixtures {
+pub(crate) mod fixtures {
     //! A guest with NICs, for the tests of this room.
 
     use serde_json::json;
