@@ -104,6 +104,13 @@ impl NorthboundMetrics {
         self.ready.set(i64::from(ready));
     }
 
+    /// Nobody writes any more, and so nobody knows how objects stand.
+    pub fn left(&self) {
+        self.ready(false);
+        self.age(Duration::ZERO);
+        self.objects.clear();
+    }
+
     /// How many objects stand how.
     pub fn stand(&self, state: &'static str, count: usize) {
         let gauge = self.objects.get_or_create(&Stands { state });

@@ -70,12 +70,14 @@ pub struct Realiser(Arc<Inner>);
 struct Inner {
     wanted: watch::Sender<Option<Arc<Topology>>>,
     ledger: Arc<Ledger>,
+    metrics: NorthboundMetrics,
     task: JoinHandle<()>,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
         self.task.abort();
+        self.metrics.left();
     }
 }
 
@@ -97,11 +99,12 @@ impl Realiser {
         });
         let (wanted, newest) = watch::channel(None);
         let ledger = Arc::new(Ledger::default());
-        let driver = Driver::new(session, newest, Arc::clone(&ledger), metrics);
+        let driver = Driver::new(session, newest, Arc::clone(&ledger), metrics.clone());
         let task = tokio::spawn(driver.run());
         Self(Arc::new(Inner {
             wanted,
             ledger,
+            metrics,
             task,
         }))
     }
