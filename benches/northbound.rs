@@ -51,7 +51,7 @@ fn main() {
     let mut more = topology.clone();
     let switch = more.switches.values_mut().next().unwrap();
     let mut port = switch.ports.values().next().unwrap().clone();
-    port.origin.uid = "one more".to_owned();
+    "one more".clone_into(&mut port.origin.uid);
     switch.ports.insert(port.origin.uid.clone(), port);
     show("compile and compare, with one port more", || {
         let difference = diff(&compile(&more), &all, &limits);
