@@ -188,16 +188,18 @@ impl Tenant {
             )
         };
         let interface = |family: &str| format!("{{subnet: {name}-{family}}}");
-        let mut manifests =
-            format!("kind: Network\nmetadata: {{name: {name}}}\nspec: {{}}") + &subnet("v4", v4);
-        let mut interfaces = interface("v4");
+        let whole = format!("kind: Network\nmetadata: {{name: {name}}}\nspec: {{}}");
+        let mut manifests = vec![whole + &subnet("v4", v4)];
+        let mut interfaces = vec![interface("v4")];
         if let Some(v6) = v6 {
-            manifests += &subnet("v6", &v6.replace("dns: [192.0.2.1]", "dns: []"));
-            interfaces += &format!(", {}", interface("v6"));
+            manifests.push(subnet("v6", v6).replace("dns: [192.0.2.1]", "dns: []"));
+            interfaces.push(interface("v6"));
         }
-        manifests += &format!(
+        let interfaces = interfaces.join(", ");
+        manifests.push(format!(
             "\n---\nkind: Router\nmetadata: {{name: {name}}}\nspec: {{externalGateway: {{network: public/internet}}, interfaces: [{interfaces}]}}"
-        );
+        ));
+        let manifests = manifests.concat();
         self.apply(&manifests).await?;
         self.ready(&format!("router/{name}")).await
     }

@@ -114,7 +114,7 @@ async fn routers_floating_ips_and_load_balancers_lead_where_they_say() -> Result
                     .iter()
                     .all(|name| who.get(*name).copied().unwrap_or(0) >= min);
             if right {
-                println!("outside, of 12: {who:?}");
+                eprintln!("outside, of 12: {who:?}");
                 return Ok(());
             }
             ensure!(began.elapsed() < SOON, "{who:?} instead of {names:?}");

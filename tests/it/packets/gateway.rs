@@ -32,7 +32,7 @@ async fn another_node_takes_the_gateway_over() -> Result<()> {
     tenant.testbed.node(&active)?.power_off().await?;
     guest.until_not("ping -c 1 -W 1 192.0.2.1", SOON).await.ok();
     guest.until("ping -c 1 -W 1 192.0.2.1", SOON).await?;
-    println!(
+    eprintln!(
         "gateway {active} lost its power; a guest on {home} reached the outside again after {:?}",
         began.elapsed()
     );
@@ -44,6 +44,6 @@ async fn another_node_takes_the_gateway_over() -> Result<()> {
     })
     .await;
     tenant.testbed.boot(&active).await?;
-    println!("now {}", taken?);
+    eprintln!("now {}", taken?);
     Ok(())
 }

@@ -47,7 +47,7 @@ async fn guests_on_two_nodes_reach_each_other_and_nobody_of_another_project() ->
             bulk.contains(&format!("mss={segment} ")) && bulk.contains("intact"),
             "{bulk}"
         );
-        println!("{address}: {}", bulk.trim());
+        eprintln!("{address}: {}", bulk.trim());
         server.stop().await?;
     }
     // By the name of its server.

@@ -36,7 +36,7 @@ async fn a_rule_takes_effect_at_once_and_outlives_a_restart_of_everything() -> R
     let (opened, _) = client.until(&get, SOON).await?;
     tenant.apply(ECHO_ONLY).await?;
     let closed = client.until_not(&get, SOON).await?;
-    println!("a rule held after {opened:?}, and no longer {closed:?} after it was taken out");
+    eprintln!("a rule held after {opened:?}, and no longer {closed:?} after it was taken out");
     ensure!(opened < EFFECT && closed < EFFECT, "too late");
 
     tenant.apply(WITH_WEB).await?;
