@@ -98,6 +98,15 @@ impl Guest {
         Ok(server)
     }
 
+    /// Starts to write down for so many seconds what arrives at its first NIC, as far as it has this word.
+    pub async fn capture(&self, seconds: u32, word: &str) -> Result<Running> {
+        let running = self
+            .start(&format!("nettool capture eth0 {seconds} {word}"))
+            .await?;
+        running.wait_says("capturing").await?;
+        Ok(running)
+    }
+
     /// Runs a command in it, and returns whether it succeeded.
     pub async fn try_run(&self, command: &str) -> Result<bool> {
         let output = self.on.exec(command, SOON).await;
@@ -259,6 +268,17 @@ impl Tenant {
         });
         Ok(try_join_all(guests).await?.into_iter().collect())
     }
+}
+
+/// How many frames a capture has seen, and which.
+pub async fn captured(capture: Running) -> Result<(usize, String)> {
+    let said = capture.finish().await?.success()?;
+    let last = said.trim_end().rsplit('\n').next().unwrap_or_default();
+    let count = last
+        .strip_suffix(" frames")
+        .and_then(|count| count.parse().ok());
+    let count = count.with_context(|| format!("a capture ended so: {said}"))?;
+    Ok((count, said))
 }
 
 /// A NIC on a network.

@@ -2,7 +2,21 @@
 
 use anyhow::{Result, ensure};
 
+use super::cloud::captured;
 use crate::shared::SOON;
+
+/// What a capture would show of the lies that have the liar's own hardware address.
+const LIES: [&str; 9] = [
+    "10.0.0.99",
+    "fd00:0:0:1::99",
+    "10.0.0.66",
+    "fd00:6::",
+    "arp reply 10.0.0.1 ",
+    "tell 10.0.0.1\n",
+    "router-advertisement",
+    "neighbour-advertisement fd00:0:0:1::1\n",
+    "dhcp",
+];
 
 #[tokio::test]
 async fn what_a_guest_forges_arrives_nowhere() -> Result<()> {
@@ -36,32 +50,25 @@ async fn what_a_guest_forges_arrives_nowhere() -> Result<()> {
             format!("dhcpv6-advertise offer=fd00:6::7 destination-mac={mac}"),
         ];
         // All that comes from the liar by either MAC, less what it may say.
-        let honest = format!("nettool capture eth0 25 {}", liar.macs[0]);
-        let forged = format!("nettool capture eth0 25 {other}");
-        let (honest, forged) = tokio::try_join!(witness.start(&honest), witness.start(&forged))?;
+        let honest = witness.capture(30, &liar.macs[0]).await?;
+        let forged = witness.capture(30, other).await?;
+        liar.run(&format!("ping -c 1 -W 5 {v4}")).await?;
         for lie in &lies {
             liar.run(&format!("nettool forge eth0 {lie} count=3 interval-ms=50"))
                 .await?;
         }
-        let forged = forged.finish().await?.success()?;
-        ensure!(forged.contains("0 frames"), "{}: {forged}", witness.name);
-        let seen = honest.finish().await?.success()?;
-        for trace in [
-            "10.0.0.99",
-            "fd00:0:0:1::99",
-            "10.0.0.66",
-            "fd00:6::",
-            "fd00:0:0:1::1 ",
-        ] {
+        let (count, seen) = captured(forged).await?;
+        ensure!(count == 0, "{}: {seen}", witness.name);
+        let (_, seen) = captured(honest).await?;
+        ensure!(
+            seen.contains("icmp echo-request"),
+            "{}: {seen}",
+            witness.name
+        );
+        for trace in LIES {
             ensure!(!seen.contains(trace), "{}: {trace} in {seen}", witness.name);
         }
-        ensure!(
-            !seen.to_lowercase().contains("router advertisement"),
-            "{seen}"
-        );
-        for lost in seen.lines().filter(|line| line.contains("10.0.0.1 ")) {
-            ensure!(!lost.to_lowercase().contains("arp"), "{lost}");
-        }
+        println!("{}: of {} lies, none arrived", witness.name, lies.len());
     }
     Ok(())
 }
