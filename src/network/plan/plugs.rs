@@ -93,6 +93,11 @@ impl<'a> Plugs<'a> {
     }
 }
 
+/// Whether a port, which was made for the server or brought, is for one of its NICs.
+pub fn names_port(server: &Server, port: &str) -> bool {
+    place(server, port) < server.spec.networks.len()
+}
+
 /// Which NIC of a server a port is: see `Server.spec.networks` for how ports are called that were made for one.
 fn place(server: &Server, port: &str) -> usize {
     let nics = &server.spec.networks;

@@ -13,6 +13,7 @@ use super::{
     cloud::{Cloud, full, home, leaving, name, uid},
     layout::{Layout, Net, Sub},
     ledger::{Demand, Ledger, Role, Slot, Wish},
+    plugs::names_port,
     problem::Problem,
     topology::{self, Uid},
     world::{SERVER_LABEL, Seen, Users, World, host_name, owner},
@@ -121,6 +122,9 @@ pub fn look(world: &mut World<'_>, port: &Port) -> (PortFinding, Option<Plugged>
 }
 
 /// The server that uses a port. Whoever has it keeps it, for as long as he wants it; then it is the oldest that does.
+///
+/// A port that was made for a server is that server's, also when it wants it no more: its guest may still have the NIC. Once
+/// such a port is on its way out, nothing has it any more, and it is let go.
 fn server_of<'a>(world: &World<'a>, port: &Port) -> Option<&'a Server> {
     let home = home(port);
     let named = world.by_port.get(&(home, name(port)));
@@ -131,6 +135,7 @@ fn server_of<'a>(world: &World<'a>, port: &Port) -> Option<&'a Server> {
         .and_then(|labels| labels.get(SERVER_LABEL));
     let made_for = made_for.and_then(|uid| world.cloud.servers.of_uid(uid));
     let made_for = made_for.filter(|server| self::home(*server) == home);
+    let made_for = made_for.filter(|server| !leaving(port) || names_port(server, name(port)));
     let mut wanting = made_for
         .into_iter()
         .chain(named.into_iter().flatten().copied());

@@ -8,6 +8,7 @@ use super::{
 };
 
 mod edges;
+mod uses;
 
 /// Everything that is said against an object.
 pub fn against(survey: &Survey, kind: &str, full: &str) -> Vec<String> {
