@@ -68,7 +68,7 @@ async fn what_a_guest_forges_arrives_nowhere() -> Result<()> {
         for trace in LIES {
             ensure!(!seen.contains(trace), "{}: {trace} in {seen}", witness.name);
         }
-        println!("{}: of {} lies, none arrived", witness.name, lies.len());
+        eprintln!("{}: of {} lies, none arrived", witness.name, lies.len());
     }
     Ok(())
 }

@@ -80,7 +80,7 @@ async fn guests_on_two_nodes_reach_each_other_and_nobody_of_another_project() ->
     }
     let (count, seen) = captured(witness).await?;
     ensure!(count >= 15, "a neighbour saw only {seen}");
-    println!("{count} frames of a neighbour arrived, and none of another project's");
+    eprintln!("{count} frames of a neighbour arrived, and none of another project's");
     // And both still reach their own.
     spy.run("ping -c 2 -W 5 10.0.0.12").await?;
     Ok(())
