@@ -1,59 +1,51 @@
 //! Everything that networks are made of, as the caches have it at one moment, and how to find things in it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use kube::{Resource, ResourceExt};
+use kube::Resource;
 
 use crate::api::{
     floating_ip::FloatingIP, hypervisor::Hypervisor, load_balancer::LoadBalancer, network::Network,
     port::Port, router::Router, security_group::SecurityGroup, server::Server, subnet::Subnet,
 };
 
-use super::topology::{Origin, Uid};
+use super::topology::Origin;
 
 /// All objects of a kind, the oldest first.
 #[derive(Debug)]
 pub struct Shelf<K> {
     all: Vec<Arc<K>>,
-    places: BTreeMap<String, BTreeMap<String, usize>>,
-    uids: BTreeMap<Uid, usize>,
+    /// Their places, in the order of their names: nothing is copied for it.
+    named: Vec<usize>,
 }
 
 impl<K: Resource<DynamicType = ()>> Shelf<K> {
     /// Puts them in order. Equal objects make an equal shelf, whatever order they come in.
     pub fn new(mut all: Vec<Arc<K>>) -> Self {
         all.sort_by(|one, other| age(&**one).cmp(&age(&**other)));
-        let mut places: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
-        let mut uids = BTreeMap::new();
-        for (at, object) in all.iter().enumerate() {
-            let meta = object.meta();
-            let home = meta.namespace.as_deref().unwrap_or_default();
-            if !places.contains_key(home) {
-                places.insert(home.to_owned(), BTreeMap::new());
-            }
-            if let Some(home) = places.get_mut(home) {
-                home.insert(object.name_any(), at);
-            }
-            uids.insert(uid(&**object).to_owned(), at);
-        }
-        Self { all, places, uids }
+        let mut named: Vec<usize> = (0..all.len()).collect();
+        named.sort_by(|one, other| place(&*all[*one]).cmp(&place(&*all[*other])));
+        Self { all, named }
     }
 
     /// The object of this name.
     pub fn get(&self, namespace: &str, name: &str) -> Option<&K> {
-        let at = self.places.get(namespace)?.get(name)?;
-        self.all.get(*at).map(|object| &**object)
-    }
-
-    /// The object of this UID.
-    pub fn of_uid(&self, uid: &str) -> Option<&K> {
-        self.all.get(*self.uids.get(uid)?).map(|object| &**object)
+        let wanted = (namespace, name);
+        let found = self
+            .named
+            .binary_search_by(|at| place(&*self.all[*at]).cmp(&wanted));
+        let at = self.named[found.ok()?];
+        self.all.get(at).map(|object| &**object)
     }
 
     /// All of them, the oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &K> {
         self.all.iter().map(|object| &**object)
     }
+}
+
+fn place<K: Resource>(object: &K) -> (&str, &str) {
+    (home(object), name(object))
 }
 
 impl<K: Resource<DynamicType = ()>> Default for Shelf<K> {

@@ -213,8 +213,8 @@ fn lead<'a>(
     finding.port.clone_from(&inside.port);
     finding.fixed = Some(inside.ip);
     finding.router = targets.ways.name(router).map(str::to_owned);
-    if let Some(object) = world.cloud.routers.of_uid(router) {
-        world.users.note(object, floating);
+    if let Some(object) = world.routers.get(router) {
+        world.users.note(*object, floating);
     }
     if let Some(balancer) = targets.balancers.get_mut(&inside.uid) {
         balancer.floating = Some((router.to_owned(), external));

@@ -1,6 +1,6 @@
 //! Ports beside the others: the network, the groups and the server of each, and which addresses it lacks.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use crate::api::{
     network::Network,
@@ -12,7 +12,7 @@ use crate::api::{
 use super::{
     cloud::{Cloud, full, home, leaving, name, uid},
     layout::{Layout, Net, Sub},
-    ledger::{Demand, Ledger, Role, Slot, Wish},
+    ledger::{Demand, Ledger, Owner, Role, Slot, Wish},
     plugs::names_port,
     problem::Problem,
     topology::{self, Uid},
@@ -69,7 +69,10 @@ pub fn look(world: &mut World<'_>, port: &Port) -> (PortFinding, Option<Plugged>
         ledger,
         users,
         by_port: _,
+        servers: _,
+        routers: _,
     } = world;
+    let owner = owner(port);
     let net = match layout.net(&port.spec.network, home(port), held) {
         Ok(net) => net,
         Err(problem) => {
@@ -80,7 +83,13 @@ pub fn look(world: &mut World<'_>, port: &Port) -> (PortFinding, Option<Plugged>
     finding.network = Some(net.uid.to_owned());
     finding.mtu = Some(net.mtu);
     let groups = groups(cloud, users, port, &mut finding);
-    let addresses = held_addresses(layout, ledger, net, port, &mut finding.seen.problems);
+    let addresses = held_addresses(
+        layout,
+        ledger,
+        net,
+        (port, &owner),
+        &mut finding.seen.problems,
+    );
     if held.is_some() || !leaving(net.object) {
         users.note(net.object, port);
     }
@@ -97,9 +106,10 @@ pub fn look(world: &mut World<'_>, port: &Port) -> (PortFinding, Option<Plugged>
     let pairs = pairs(net.object, port, &mut finding.seen.problems);
     let mac = port.status.as_ref().and_then(|status| status.mac);
     let Some(mac) = mac.filter(|mac| {
-        let claimed = ledger.claim_mac(net.uid, *mac, &owner(port));
-        finding.seen.problems.extend(claimed.clone().err());
-        claimed.is_ok()
+        let claimed = ledger.claim_mac(net.uid, *mac, &owner);
+        let is_own = claimed.is_ok();
+        finding.seen.problems.extend(claimed.err());
+        is_own
     }) else {
         return (finding, None);
     };
@@ -133,7 +143,7 @@ fn server_of<'a>(world: &World<'a>, port: &Port) -> Option<&'a Server> {
         .labels
         .as_ref()
         .and_then(|labels| labels.get(SERVER_LABEL));
-    let made_for = made_for.and_then(|uid| world.cloud.servers.of_uid(uid));
+    let made_for = made_for.and_then(|uid| world.servers.get(uid.as_str()).copied());
     let made_for = made_for.filter(|server| self::home(*server) == home);
     let made_for = made_for.filter(|server| !leaving(port) || names_port(server, name(port)));
     let mut wanting = made_for
@@ -192,11 +202,10 @@ fn held_addresses(
     layout: &Layout<'_>,
     ledger: &mut Ledger,
     net: &Net<'_>,
-    port: &Port,
+    (port, owner): (&Port, &Arc<Owner>),
     problems: &mut Vec<Problem>,
 ) -> Vec<(Uid, IpAddr)> {
     let mut addresses = Vec::new();
-    let owner = owner(port);
     for address in port.status.iter().flat_map(|status| &status.addresses) {
         let Some(sub) = layout.sub_of(net, address) else {
             let subnet = format!("{}/{}", home(net.object), address.subnet);
@@ -211,7 +220,7 @@ fn held_addresses(
             );
             continue;
         };
-        match ledger.claim(sub.uid, address.ip, &owner) {
+        match ledger.claim(sub.uid, address.ip, owner) {
             Ok(()) => addresses.push((sub.uid.to_owned(), address.ip)),
             Err(problem) => problems.push(problem),
         }

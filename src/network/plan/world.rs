@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use kube::Resource;
 
-use crate::api::server::Server;
+use crate::api::{router::Router, server::Server};
 
 use super::{
     cloud::{Cloud, called, home, leaving, name, origin, uid},
@@ -86,6 +86,10 @@ pub struct World<'a> {
     pub users: Users,
     /// The servers that name a port of their project, the oldest first.
     pub by_port: BTreeMap<(&'a str, &'a str), Vec<&'a Server>>,
+    /// Servers, by UID.
+    pub servers: BTreeMap<&'a str, &'a Server>,
+    /// Routers, by UID.
+    pub routers: BTreeMap<&'a str, &'a Router>,
 }
 
 impl<'a> World<'a> {
@@ -113,6 +117,16 @@ impl<'a> World<'a> {
             ledger,
             users: Users::default(),
             by_port,
+            servers: cloud
+                .servers
+                .iter()
+                .map(|server| (uid(server), server))
+                .collect(),
+            routers: cloud
+                .routers
+                .iter()
+                .map(|router| (uid(router), router))
+                .collect(),
         }
     }
 }
