@@ -1,6 +1,6 @@
 //! Security groups of running servers.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
@@ -41,6 +41,7 @@ async fn a_rule_takes_effect_at_once_and_outlives_a_restart_of_everything() -> R
 
     tenant.apply(WITH_WEB).await?;
     client.until(&get, SOON).await?;
+    let mut restarted = Vec::new();
     for part in tenant.testbed.parts()? {
         let name = part.name();
         let of_network = ["operator", "ovn-nb", "ovn-sb", "ovn-northd"].contains(&name)
@@ -50,9 +51,17 @@ async fn a_rule_takes_effect_at_once_and_outlives_a_restart_of_everything() -> R
         if of_network {
             part.kill9().await?;
             part.start().await?;
+            restarted.push(name.to_owned());
         }
     }
+    // Three of OVN's, the operator, and three on each of three nodes.
+    ensure!(restarted.len() == 13, "restarted only {restarted:?}");
+    let began = Instant::now();
     client.until(&get, SOON * 2).await?;
+    println!(
+        "it passed again {:?} after all were killed",
+        began.elapsed()
+    );
     client.run(&format!("ping -c 1 -W 5 {}", web.v4())).await?;
     let other = format!("nettool tcp-get {} 81 timeout-ms=500", web.v4());
     let _second = web.serve("nettool tcp-serve 0.0.0.0 81").await?;
