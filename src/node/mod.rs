@@ -17,5 +17,6 @@ pub mod images;
 #[cfg(feature = "libvirt")]
 pub mod libvirt;
 pub mod metrics;
+mod openflow;
 pub mod plan;
 pub mod seed;

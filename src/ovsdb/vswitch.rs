@@ -79,4 +79,12 @@ pub mod settled {
             pub datapath_type: String,
         }
     }
+
+    /// A network card that is plugged into a bridge. Not for who listens to the tables above: these change all the time.
+    pub struct Interface in "Interface" {
+        /// Who made it, and what for; libvirt writes `vm-id`, the guest's UUID.
+        pub external_ids: Texts,
+        /// Its number in OpenFlow; -1 or nothing while it has none.
+        pub ofport: Option<i64>,
+    }
 }

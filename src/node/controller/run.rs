@@ -16,7 +16,7 @@ use crate::{
     node::driver::{Driver, DriverEvent},
 };
 
-use super::{Context, guest::GuestController, heartbeat, host, sweep};
+use super::{Context, guard, guest::GuestController, heartbeat, host, sweep};
 
 /// Runs every controller of the agent until `stop` says true.
 pub async fn all<D: Driver>(
@@ -53,6 +53,7 @@ pub async fn all<D: Driver>(
             stop.clone()
         ),
         until(ctx.switch.keep_telling(tell), stop.clone()),
+        until(guard::keep_guarding(&ctx.switch), stop.clone()),
         host::report::keep_reporting(Arc::clone(&ctx), news, stop.clone()),
         sweep::keep_sweeping(Arc::clone(&ctx), stop),
     );

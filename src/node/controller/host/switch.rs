@@ -50,6 +50,17 @@ impl Switch {
         }
     }
 
+    /// Where its database is.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Where the integration bridge is told what to do, in OpenFlow.
+    pub fn bridge_socket(&self) -> PathBuf {
+        self.socket
+            .with_file_name(format!("{INTEGRATION_BRIDGE}.mgmt"))
+    }
+
     /// What it says now.
     pub async fn look(&self) -> Said {
         let socket = socket(self.socket.clone()).await;

@@ -5,8 +5,8 @@
 //!
 //! What passes whatever rules say, since OVN's own flows of a still higher priority have it so on a switch with stateful
 //! rules: ARP, neighbour discovery, multicast listener discovery, and router advertisements. Forged ones of the first two
-//! are stopped by port security; **forged router advertisements are stopped by nothing that the northbound database has**
-//! (23.03: flows of priority 65532 in each of the tables that rules become), so the node has to.
+//! are stopped by port security; forged router advertisements by nothing that the northbound database has (23.03: flows of
+//! priority 65532 in each of the tables that rules become), so the agent on the node stops them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
