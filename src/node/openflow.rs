@@ -1,4 +1,4 @@
-//! As much of OpenFlow 1.3 as it takes to keep a bridge's ports from sending router advertisements.
+//! As much of `OpenFlow` 1.3 as it takes to keep a bridge's ports from sending router advertisements.
 //!
 //! OVN's controller owns the bridge. It never touches flows that it has not made, except when it connects: then it removes
 //! them all. So ours bear a cookie, are counted, and are put back when they are not all there.
@@ -180,7 +180,7 @@ fn matching(port: Option<u32>) -> Vec<u8> {
     whole
 }
 
-/// A field by its number among OpenFlow's basic ones.
+/// A field by its number among `OpenFlow`'s basic ones.
 fn field(fields: &mut Vec<u8>, number: u8, value: &[u8]) {
     let length = u8::try_from(value.len()).unwrap_or(u8::MAX);
     fields.extend([0x80, 0x00, number << 1, length]);

@@ -84,7 +84,7 @@ pub mod settled {
     pub struct Interface in "Interface" {
         /// Who made it, and what for; libvirt writes `vm-id`, the guest's UUID.
         pub external_ids: Texts,
-        /// Its number in OpenFlow; -1 or nothing while it has none.
+        /// Its number in `OpenFlow`; -1 or nothing while it has none.
         pub ofport: Option<i64>,
     }
 }

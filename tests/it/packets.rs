@@ -3,6 +3,8 @@
 //!
 //! A testbed of three nodes for one test at a time: guests under emulation keep a core busy.
 
+#![allow(clippy::print_stdout, reason = "how long things took is a result, too")]
+
 mod cloud;
 mod edge;
 mod forgery;

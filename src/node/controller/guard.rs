@@ -68,7 +68,7 @@ fn guests(session: &Session) -> BTreeSet<u32> {
     let view = session.replica().view();
     let interfaces = view.rows::<Interface>();
     interfaces
-        .filter_map(|row| row.ok())
+        .filter_map(Result::ok)
         .filter(|(_, interface)| interface.external_ids.contains_key("vm-id"))
         .filter_map(|(_, interface)| u32::try_from(interface.ofport?).ok())
         .collect()

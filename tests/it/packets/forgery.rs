@@ -68,7 +68,7 @@ async fn what_a_guest_forges_arrives_nowhere() -> Result<()> {
         for trace in LIES {
             ensure!(!seen.contains(trace), "{}: {trace} in {seen}", witness.name);
         }
-        println!(
+        eprintln!(
             "{}: of {} kinds of lies, none arrived",
             witness.name,
             lies.len()

@@ -58,7 +58,7 @@ async fn a_rule_takes_effect_at_once_and_outlives_a_restart_of_everything() -> R
     ensure!(restarted.len() == 13, "restarted only {restarted:?}");
     let began = Instant::now();
     client.until(&get, SOON * 2).await?;
-    println!(
+    eprintln!(
         "it passed again {:?} after all were killed",
         began.elapsed()
     );

@@ -55,7 +55,7 @@ impl Switch {
         &self.socket
     }
 
-    /// Where the integration bridge is told what to do, in OpenFlow.
+    /// Where the integration bridge is told what to do, in `OpenFlow`.
     pub fn bridge_socket(&self) -> PathBuf {
         self.socket
             .with_file_name(format!("{INTEGRATION_BRIDGE}.mgmt"))
