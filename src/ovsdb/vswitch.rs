@@ -51,7 +51,8 @@ table! {
         pub name: String,
         /// Empty for a device that is there; `internal` for one that the daemon makes, and others.
         pub kind: String = "type",
-        /// What OVN knows it by (`iface-id`), and what OVN says of it (`ovn-installed`).
+        /// What OVN knows it by (`iface-id`), what OVN says of it (`ovn-installed`), and of a guest's the UUID (libvirt writes
+        /// `vm-id`).
         pub external_ids: Texts,
         /// The number of its port, written by the daemon; -1 if it could not be made.
         pub ofport: Option<i64>,
@@ -78,13 +79,5 @@ pub mod settled {
             /// `netdev` for one in userspace; `system`, or nothing, for one in the kernel.
             pub datapath_type: String,
         }
-    }
-
-    /// A network card that is plugged into a bridge. Not for who listens to the tables above: these change all the time.
-    pub struct Interface in "Interface" {
-        /// Who made it, and what for; libvirt writes `vm-id`, the guest's UUID.
-        pub external_ids: Texts,
-        /// Its number in `OpenFlow`; -1 or nothing while it has none.
-        pub ofport: Option<i64>,
     }
 }

@@ -9,6 +9,7 @@ mod cloud;
 mod edge;
 mod forgery;
 mod gateway;
+mod metadata;
 mod neighbours;
 mod rules;
 

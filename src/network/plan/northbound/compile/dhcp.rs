@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::api::address::Mac;
+use crate::api::metadata;
 use crate::api::subnet::Ipv6Mode;
 use crate::network::plan::northbound::desired::Builder;
 use crate::network::plan::northbound::tables::Kind;
@@ -68,23 +69,18 @@ fn version_4(switch: &Switch, subnet: &Subnet) -> Texts {
     if let Some(servers) = list(servers.iter().filter(|ip| ip.is_ipv4())) {
         options.insert("dns_server".to_owned(), servers);
     }
-    if let Some(routes) = routes(subnet) {
-        options.insert("classless_static_route".to_owned(), routes);
-    }
+    options.insert("classless_static_route".to_owned(), routes(subnet));
     options
 }
 
-/// A guest that is told routes ignores the way out that it is told beside them (RFC 3442), so they include it.
-///
-/// The route to the metadata service belongs here, once networks have it.
-fn routes(subnet: &Subnet) -> Option<String> {
-    if subnet.routes.is_empty() {
-        return None;
-    }
-    let told = subnet.routes.iter();
-    let mut routes: Vec<String> = told.map(|(to, by)| format!("{to},{by}")).collect();
-    routes.extend(subnet.gateway.map(|by| format!("0.0.0.0/0,{by}")));
-    Some(format!("{{{}}}", routes.join(", ")))
+/// The metadata service is on the guest's own link, which is what a next hop of 0.0.0.0 says. A guest that is told routes
+/// ignores the way out that it is told beside them (RFC 3442), so they include it.
+fn routes(subnet: &Subnet) -> String {
+    let metadata = format!("{}/32,0.0.0.0", metadata::ADDRESS);
+    let told = subnet.routes.iter().map(|(to, by)| format!("{to},{by}"));
+    let out = subnet.gateway.map(|by| format!("0.0.0.0/0,{by}"));
+    let routes: Vec<String> = std::iter::once(metadata).chain(told).chain(out).collect();
+    format!("{{{}}}", routes.join(", "))
 }
 
 fn version_6(subnet: &Subnet, mode: Ipv6Mode) -> Texts {

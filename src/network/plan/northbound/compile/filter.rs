@@ -32,7 +32,7 @@ const ALLOWED: i64 = 1002;
 const DROPPED: i64 = 1001;
 
 /// The rules that every secure port has: name, direction, priority, match, action.
-const COMMON: [(&str, &str, i64, &str, &str); 6] = [
+const COMMON: [(&str, &str, i64, &str, &str); 7] = [
     (
         "ip-out",
         "from-lport",
@@ -61,6 +61,14 @@ const COMMON: [(&str, &str, i64, &str, &str); 6] = [
         ALLOWED,
         "inport == @pg_drop && ip6 && udp.src == 546 && udp.dst == 547",
         "allow",
+    ),
+    // Questions to the metadata service, whatever the groups say, as in other clouds.
+    (
+        "metadata",
+        "from-lport",
+        ALLOWED,
+        "inport == @pg_drop && ip4.dst == 169.254.169.254 && tcp.dst == 80",
+        "allow-related",
     ),
     // A guest is no DHCP server, and redirects nobody.
     (

@@ -17,8 +17,6 @@ use crate::ovsdb::northbound::{LogicalSwitchPort, Texts};
 use super::{Notes, key, on_switch};
 
 /// The ports of a switch.
-///
-/// A place is left here for the metadata service: a port of type `localport`, which every node has, is one more of them.
 pub fn rows(uid: &str, switch: &Switch, notes: &mut Notes, builder: &mut Builder) {
     let users = users(switch);
     let ports = notes.ports.entry(uid.to_owned()).or_default();

@@ -1,7 +1,9 @@
-//! Networks: logical switches, and for one that is a physical network, the port that leads there.
+//! Networks: logical switches, the port by which each node serves its own guests their metadata, and for one that is a
+//! physical network, the port that leads there.
 
 use std::collections::BTreeSet;
 
+use crate::api::metadata;
 use crate::network::plan::northbound::desired::{Builder, reference};
 use crate::network::plan::northbound::tables::Kind;
 use crate::network::plan::topology::Switch;
@@ -21,6 +23,24 @@ pub fn rows(uid: &str, switch: &Switch, notes: &mut Notes, builder: &mut Builder
             addresses: BTreeSet::from(["unknown".to_owned()]),
             tag: provider.vlan.map(i64::from),
             options: Texts::from([("network_name".to_owned(), provider.physical_network.clone())]),
+            ..LogicalSwitchPort::default()
+        };
+        builder.add(
+            Kind::SwitchPort,
+            key,
+            &switch.origin,
+            Some(on_switch(uid)),
+            &row,
+        );
+    }
+    // On a node that serves no metadata nobody binds it, and questions to it end there.
+    if switch.subnets.values().any(|subnet| !subnet.cidr.is_ipv6()) {
+        let key = format!("metadata/{uid}");
+        ports.insert(reference(key.as_str()));
+        let row = LogicalSwitchPort {
+            name: metadata::port_name(uid),
+            kind: "localport".to_owned(),
+            addresses: BTreeSet::from([format!("{} {}", metadata::mac(uid), metadata::ADDRESS)]),
             ..LogicalSwitchPort::default()
         };
         builder.add(

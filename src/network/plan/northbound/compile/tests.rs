@@ -94,7 +94,7 @@ fn guests_are_told_what_a_subnet_says() {
     let four = options("dhcp/web4");
     for part in [
         r#""dns_server"="{9.9.9.9, 1.1.1.1}""#,
-        r#""classless_static_route"="{10.8.0.0/16,10.0.1.9, 0.0.0.0/0,10.0.1.1}""#,
+        r#""classless_static_route"="{169.254.169.254/32,0.0.0.0, 10.8.0.0/16,10.0.1.9, 0.0.0.0/0,10.0.1.1}""#,
         r#""router"="10.0.1.1""#,
         r#""mtu"="1442""#,
     ] {

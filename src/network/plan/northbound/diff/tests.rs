@@ -100,7 +100,7 @@ fn nobody_is_open(before: &Model, model: &Model, desired: &Desired) {
             let rules = rows
                 .keys()
                 .filter(|(kind, key)| *kind == Kind::Acl && key.starts_with("rule/pg_drop/"));
-            assert_eq!(rules.count(), 6);
+            assert_eq!(rules.count(), 7);
         }
     }
 }
