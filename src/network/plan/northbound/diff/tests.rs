@@ -172,13 +172,23 @@ proptest! {
             }
         }
         for (key, row) in &left {
-            prop_assert_eq!(Some(row), right.get(key), "{:?}", key);
+            prop_assert_eq!(Some(&without_foreign(row)), right.get(key), "{:?}", key);
         }
         prop_assert_eq!(left.len(), right.len());
     }
 }
 
 /// What a hand does to a row.
+/// The row without what it has of somebody else's: a port that has lost both its marks and its name stays where it is.
+fn without_foreign(row: &Row) -> Row {
+    let own = |atom: &&Atom| **atom != Atom::Named(String::new());
+    row.columns()
+        .fold(Row::new(), |rest, (column, value)| match value {
+            Value::Set(atoms) => rest.with(column, Value::set(atoms.iter().filter(own).cloned())),
+            other => rest.with(column, other.clone()),
+        })
+}
+
 fn spoil(model: &mut Model, kind: Kind, uuid: crate::ovsdb::Uuid, hand: u8) {
     let row = model.rows.get_mut(&(kind, uuid)).unwrap();
     match hand {
