@@ -121,7 +121,10 @@ async fn kubectl_shows_servers_and_waits_for_them() -> Result<()> {
         ["web", "True", "ACTIVE", &project.name, TINY, &node]
     );
     let (head, line) = columns(&project, &["-o", "wide"]).await?;
-    assert_eq!(head[7..], ["POWER", "RESTARTS", "ID", "MESSAGE"]);
+    assert_eq!(
+        head[7..],
+        ["ADDRESSES", "POWER", "RESTARTS", "ID", "MESSAGE"]
+    );
     assert_eq!(line[7..10], ["Running", "0", &id]);
     // The same object under its other names.
     kubectl(&project, &["get", "kserver", "web"]).await?;

@@ -30,6 +30,9 @@ use super::{Call, Context, Picture, kind::Kind};
 /// How long changes are gathered: a survey takes about as long for thousands of ports, and nobody notices.
 const SETTLE: Duration = Duration::from_millis(20);
 
+/// How long a new leader waits for the database's first word, before it says of everything that it is not known.
+const FIRST_WORD: Duration = Duration::from_secs(5);
+
 /// How often everything is looked at although nothing has changed, in case anything was missed, and because what was given
 /// and never written is taken back.
 const EVERY: Duration = Duration::from_secs(30);
@@ -91,6 +94,10 @@ pub async fn once(ctx: &Arc<Context>) {
         .set(i64::try_from(ctx.allocator.waiting()).unwrap_or(i64::MAX));
     if let Some(realiser) = &ctx.realiser {
         realiser.want(Arc::new(topology));
+        if number == 1 {
+            // Statuses that a leader before this one wrote are right as long as the database does not say otherwise.
+            let _ = time::timeout(FIRST_WORD, realiser.settled()).await;
+        }
     }
     let before = Arc::clone(&ctx.picture.borrow());
     called.extend(concerned(&before.findings, &findings));

@@ -56,6 +56,12 @@ impl Ledger {
         }
     }
 
+    /// Whether the newest topology was compared with the database.
+    pub fn is_settled(&self) -> bool {
+        let state = self.state();
+        state.away.is_none() && !state.is_behind
+    }
+
     /// Why the database cannot be used.
     pub fn trouble(&self) -> Option<String> {
         let state = self.state();

@@ -14,10 +14,12 @@ mod run;
 mod view;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::network::metrics::NorthboundMetrics;
 use crate::network::plan::topology::{Topology, Uid};
@@ -25,6 +27,9 @@ use crate::ovsdb::{Endpoint, Limits, Member, Session, Settings, Tls, northbound}
 
 use ledger::Ledger;
 use run::Driver;
+
+/// How often to look whether the newest topology was compared, when nobody tells of it.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Where the database is, and whom to tell.
 #[derive(Clone)]
@@ -119,6 +124,16 @@ impl Realiser {
     /// How an object stands.
     pub fn standing(&self, uid: &str) -> Standing {
         self.0.ledger.standing(uid)
+    }
+
+    /// Waits until the newest topology was compared with the database, and standings are what the database says. Safe to
+    /// cancel.
+    pub async fn settled(&self) {
+        let mut changes = std::pin::pin!(self.changes());
+        while !self.0.ledger.is_settled() {
+            // A comparison that finds nothing new tells nobody.
+            let _ = timeout(LOOK_AGAIN, changes.next()).await;
+        }
     }
 
     /// Whose standing may have changed, from now on.

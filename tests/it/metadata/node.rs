@@ -281,7 +281,12 @@ impl Bed {
         Ok(Api::namespaced(self.testbed.client().await?, NAMESPACE))
     }
 
+    /// A switch of the test's own, without OVN, which would put its flows in place of the test's.
     async fn switch(&self) -> Result<()> {
+        for part in ["ovn-controller", "ovs-vswitchd", "ovsdb-server"] {
+            let part = self.testbed.part(&format!("{}/{part}", self.node.name()))?;
+            part.kill9().await?;
+        }
         for line in [
             "mkdir -p /run/openvswitch /var/log/openvswitch",
             "ovsdb-tool create /run/openvswitch/conf.db /usr/share/openvswitch/vswitch.ovsschema",
