@@ -4,11 +4,12 @@ use k8s_openapi::api::{
     core::v1::ServiceAccount,
     rbac::v1::{Role, RoleBinding, Subject},
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
 
 use super::{
     PodAccount, login, meta,
-    rights::{metadata_rules, role_ref},
+    rights::{METADATA_REASONS, metadata_rules, role_ref},
 };
 
 /// The `ServiceAccount` of the metadata service, in its node's namespace.
@@ -36,7 +37,10 @@ pub(super) fn outfit(namespace: &str, pod_account: Option<&PodAccount>) -> Metad
             ..ServiceAccount::default()
         },
         role: Role {
-            metadata: named(),
+            metadata: ObjectMeta {
+                annotations: Some(super::annotation(super::RARELY_USED, METADATA_REASONS)),
+                ..named()
+            },
             rules: Some(metadata_rules()),
         },
         binding: RoleBinding {

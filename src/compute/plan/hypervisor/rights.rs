@@ -4,6 +4,11 @@ use k8s_openapi::api::rbac::v1::{PolicyRule, RoleRef};
 
 use crate::api::GROUP;
 
+/// Why a metadata service holds what it hardly ever uses.
+pub(super) const METADATA_REASONS: &str = "\
+get secrets: the seed of a guest that asks for its metadata
+";
+
 /// Why an agent holds what it hardly ever uses.
 pub(super) const AGENT_REASONS: &str = "\
 get guests.kilonova.dev: asked again before a domain is ended that no guest is known for
