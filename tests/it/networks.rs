@@ -119,25 +119,10 @@ fn addresses(port: &Port) -> Vec<String> {
     addresses.map(|address| address.ip.to_string()).collect()
 }
 
-#[tokio::test]
-async fn many_ports_at_once_get_an_address_each_and_one_too_many_waits() -> Result<()> {
-    let place = Place::new().await?;
-    place.make::<Network>("front", json!({})).await?;
-    let pools = json!([{"start": "10.0.0.20", "end": "10.0.0.219"}]);
-    let spec = json!({"network": "front", "cidr": "10.0.0.0/24", "pools": pools});
-    place.make::<Subnet>("front-v4", spec).await?;
-    let names: Vec<String> = (0..=ROOM).map(|number| format!("p{number}")).collect();
-    try_join_all(
-        names
-            .iter()
-            .map(|name| place.make::<Port>(name, json!({"network": "front"}))),
-    )
-    .await?;
-    let words = format!(
-        "subnet {}/front-v4 has no free address: all 200 of",
-        place.name
-    );
-    let loser = wait_for(
+/// Waits until each of the network's ports but one has an address and a MAC of its own, and that one says `words`:
+/// its name.
+async fn all_but_one(place: &Place, words: &str) -> Result<String> {
+    wait_for(
         "200 ports to have an address, and one to say why not",
         SOON,
         async || {
@@ -160,12 +145,33 @@ async fn many_ports_at_once_get_an_address_each_and_one_too_many_waits() -> Resu
                 .map(|said| said.message);
             let said = said.unwrap_or_default();
             Ok(match lack[..] {
-                [loser] if said.contains(&words) => Seen::Wanted(loser.name_any()),
+                [loser] if said.contains(words) => Seen::Wanted(loser.name_any()),
                 _ => Seen::NotYet(format!("{} have one; {said}", have.len())),
             })
         },
     )
+    .await
+}
+
+#[tokio::test]
+async fn many_ports_at_once_get_an_address_each_and_one_too_many_waits() -> Result<()> {
+    let place = Place::new().await?;
+    place.make::<Network>("front", json!({})).await?;
+    let pools = json!([{"start": "10.0.0.20", "end": "10.0.0.219"}]);
+    let spec = json!({"network": "front", "cidr": "10.0.0.0/24", "pools": pools});
+    place.make::<Subnet>("front-v4", spec).await?;
+    let names: Vec<String> = (0..=ROOM).map(|number| format!("p{number}")).collect();
+    try_join_all(
+        names
+            .iter()
+            .map(|name| place.make::<Port>(name, json!({"network": "front"}))),
+    )
     .await?;
+    let words = format!(
+        "subnet {}/front-v4 has no free address: all 200 of",
+        place.name
+    );
+    let loser = all_but_one(&place, &words).await?;
     let group = place.api::<SecurityGroup>().get("default").await?;
     ensure!(
         group.spec.rules.len() == 4,
