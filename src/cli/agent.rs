@@ -25,6 +25,7 @@ use crate::{
         libvirt::{Libvirt, Settings},
         metrics::{ImageMetrics, NodeMetrics, observer},
         plan::host::OPEN_VSWITCH_SOCKET,
+        switch,
     },
 };
 
@@ -99,6 +100,7 @@ pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
                 state_dir,
                 libvirt_uri,
                 virt_type,
+                manage_open_vswitch,
             },
         listen,
         node_name,
@@ -162,6 +164,13 @@ pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
             guests = guests.all().len(),
             "the agent starts"
         );
+        let connected = switch::Settings {
+            node: node_name.clone(),
+            namespace: namespace.clone(),
+            folder: site.state_dir.join("ovn"),
+            socket: site.open_vswitch.clone(),
+        };
+        let connected = switch::keep_connected(connected, writer.client());
         let context = Arc::new(controller::Context {
             node: node_name,
             namespace,
@@ -176,7 +185,11 @@ pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
             metrics: metrics.node,
         });
         // Boxed, since it is large: it holds everything that the agent does at once.
-        Box::pin(controller::run::all(context, metrics.controllers, stop)).await;
+        let work = Box::pin(controller::run::all(context, metrics.controllers, stop));
+        tokio::select! {
+            () = work => {}
+            () = connected, if manage_open_vswitch => {}
+        }
         Ok(())
     };
     tokio::select! {

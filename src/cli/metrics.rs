@@ -13,7 +13,8 @@ const HEAD: &str = "\
 
 <!-- Written by `kilonova metrics > charts/kilonova/metrics.md`. Do not edit. -->
 
-What `kilonova operator` (port 8080) and `kilonova agent` (port 8081, one on each hypervisor) serve at `/metrics`.
+What `kilonova operator` (port 8080), `kilonova agent` (port 8081, one on each hypervisor) and `kilonova ovn` (ports 8082
+to 8084) serve at `/metrics`.
 
 - A histogram `x` is asked for as `x_bucket` (with the label `le`), `x_sum` and `x_count`.
 - A family has no samples before there is something to count. Gauges of servers and hypervisors are told by the operator
@@ -62,5 +63,6 @@ fn registries() -> Vec<(&'static str, crate::cluster::metrics::Registry)> {
         ("operator", operator::Metrics::new().registry),
         #[cfg(feature = "libvirt")]
         ("agent", super::agent::Metrics::new().registry),
+        ("ovn", super::ovn::registry().0),
     ]
 }

@@ -26,6 +26,8 @@ mod crds;
 mod login;
 mod metrics;
 mod operator;
+mod ovn;
+mod pki;
 mod settings;
 mod values;
 
@@ -44,6 +46,8 @@ enum Role {
     /// Makes this node's libvirt agree with its guests.
     #[cfg(feature = "libvirt")]
     Agent(agent::AgentArguments),
+    /// Runs one program of OVN's central side, as a member of a cluster.
+    Ovn(ovn::OvnArguments),
     /// Prints the custom resource definitions, or writes one file for each kind.
     Crds(crds::CrdsArguments),
     /// Prints a page of everything that operators and agents tell Prometheus.
@@ -75,6 +79,10 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Role::Agent(role) => {
             start_logs(&role.settings.logs);
             in_runtime(agent::run(role)).map(done)
+        }
+        Role::Ovn(role) => {
+            start_logs(&role.logs);
+            in_runtime(ovn::run(role)).map(done)
         }
         Role::Metrics => metrics::run(&mut io::stdout().lock()).map(done),
         Role::Crds(role) => crds::run(&role, &mut io::stdout().lock()).map(done),

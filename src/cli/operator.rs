@@ -1,6 +1,6 @@
 //! `kilonova operator`: warms its caches, waits for its turn, runs every controller for as long as it leads.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -21,7 +21,10 @@ use crate::{
     },
 };
 
-use super::settings::OperatorSettings;
+use super::{
+    pki::{self, PkiArguments},
+    settings::OperatorSettings,
+};
 
 /// The Lease that the leader holds.
 pub(super) const LEASE: &str = "kilonova-operator";
@@ -44,6 +47,12 @@ pub struct OperatorArguments {
     /// their nodes, by the `ClusterRole` of the same name. Default: agents do not run in pods.
     #[arg(long, env = "KILONOVA_AGENT_ACCOUNT")]
     agent_account: Option<String>,
+    /// A folder with `ca.crt`, `tls.crt` and `tls.key`, as in a Secret of type `kubernetes.io/tls`: by which OVN's database and
+    /// the operator know each other. Needed for `ssl:` endpoints.
+    #[arg(long, env = "KILONOVA_OVN_CERTIFICATES")]
+    ovn_certificates: Option<PathBuf>,
+    #[command(flatten)]
+    pki: PkiArguments,
 }
 
 /// Everything that an operator tells Prometheus.
@@ -81,7 +90,10 @@ pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
         namespace,
         identity,
         agent_account,
+        ovn_certificates,
+        pki,
     } = arguments;
+    let pki = pki.settings(&namespace, ovn_certificates);
     let pod_account = agent_account.map(|name| PodAccount {
         name,
         namespace: namespace.clone(),
@@ -121,10 +133,15 @@ pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
                 metrics: metrics.servers.clone(),
             });
             let _lead = metrics.census.lead(Arc::clone(&context));
-            let controllers =
-                controller::run::all(context, metrics.controllers.clone(), stop.clone());
+            let writer = context.writer.clone();
+            let controllers = async {
+                tokio::join!(
+                    controller::run::all(context, metrics.controllers.clone(), stop.clone()),
+                    pki::keep(pki.clone(), writer, &caches, stop.clone()),
+                )
+            };
             tokio::select! {
-                () = Box::pin(controllers) => break,
+                ((), ()) = Box::pin(controllers) => break,
                 // Whoever has lost the lead must not write again: the controllers end where they are.
                 lost = election.lead() => {
                     warn!(identity, %lost, "leading no longer: the controllers end, and this operator stands by");

@@ -43,6 +43,10 @@ pub struct AgentSettings {
     /// How guests run: `auto` (with the processor's help where that works), `kvm` (with it) or `qemu` (emulated).
     #[arg(long, env = "KILONOVA_VIRT_TYPE", value_enum, default_value = "auto")]
     pub virt_type: VirtTypeSetting,
+    /// Whether the agent connects the host's Open vSwitch with OVN: it tells it where OVN is and gives it its certificate, and
+    /// never overwrites what an administrator has configured.
+    #[arg(long, env = "KILONOVA_MANAGE_OPEN_VSWITCH", default_value = "true", action = clap::ArgAction::Set)]
+    pub manage_open_vswitch: bool,
 }
 
 /// What is logged, and how it looks.
@@ -78,6 +82,7 @@ impl Default for AgentSettings {
             state_dir: PathBuf::from(STATE_DIR),
             libvirt_uri: LIBVIRT_URI.to_owned(),
             virt_type: VirtTypeSetting::default(),
+            manage_open_vswitch: true,
         }
     }
 }
@@ -128,10 +133,10 @@ mod tests {
                     .iter()
                     .find(|argument| argument.get_env().is_some_and(is_of_key));
                 let argument = argument.unwrap_or_else(|| panic!("no argument reads {name}"));
-                assert_eq!(
-                    Some(argument.get_default_values()[0].to_str().unwrap()),
-                    default.as_str()
-                );
+                let default = default
+                    .as_str()
+                    .map_or_else(|| default.to_string(), str::to_owned);
+                assert_eq!(argument.get_default_values()[0].to_str(), Some(&*default));
             }
         }
     }

@@ -13,4 +13,5 @@
 //!
 //! The room never speaks to a node, and never decides where a server runs.
 
+pub mod pki;
 pub mod plan;

@@ -19,3 +19,4 @@ pub mod libvirt;
 pub mod metrics;
 pub mod plan;
 pub mod seed;
+pub mod switch;

@@ -6,7 +6,10 @@ use k8s_openapi::api::{core::v1::LocalObjectReference, networking::v1::NetworkPo
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::roles::{Agent, Operator};
+use super::{
+    ovn::Ovn,
+    roles::{Agent, Operator},
+};
 
 /// Labels or annotations.
 pub type Words = BTreeMap<String, String>;
@@ -40,6 +43,8 @@ pub struct Values {
     operator: Operator,
     /// The agent, on every node that is labelled `kilonova.dev/hypervisor=true`.
     agent: Agent,
+    /// OVN, which makes the networks.
+    ovn: Ovn,
 }
 
 /// The container image of both roles.

@@ -10,9 +10,16 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("cluster", &["api"]),
     ("compute", &["api", "cluster"]),
-    ("node", &["api", "cluster"]),
     ("ovsdb", &[]),
-    ("cli", &["api", "cluster", "compute", "node", "ovsdb"]),
+    ("network", &["api", "cluster", "ovsdb"]),
+    ("node", &["api", "cluster", "ovsdb"]),
+    ("ovn", &["cluster", "ovsdb"]),
+    (
+        "cli",
+        &[
+            "api", "cluster", "compute", "network", "node", "ovn", "ovsdb",
+        ],
+    ),
 ];
 
 /// The one room that speaks to libvirt.
