@@ -76,9 +76,7 @@ async fn ensure_volumes(layout: &Layout, record: &Record, cluster: &Cluster) -> 
     for number in 1..=record.nodes {
         let node = node_name(number);
         let folder = format!("{VOLUMES}/0");
-        let made = layout
-            .node_root(&node)
-            .join(folder.trim_start_matches('/'));
+        let made = layout.node_root(&node).join(folder.trim_start_matches('/'));
         std::fs::create_dir_all(&made)
             .with_context(|| format!("failed to make {}", made.display()))?;
         objects.push(volume(&node, &folder));

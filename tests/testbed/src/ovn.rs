@@ -110,7 +110,10 @@ impl Ovn {
             let id = container.container_id?;
             let process = process::first_of_container(id.rsplit('/').next()?)?;
             let word = database.word;
-            Some(format!("unix:/proc/{}/root/run/ovn/{word}.sock", process.pid))
+            Some(format!(
+                "unix:/proc/{}/root/run/ovn/{word}.sock",
+                process.pid
+            ))
         });
         let sockets: Vec<String> = sockets.collect();
         ensure!(

@@ -33,8 +33,8 @@ use crate::progress::Progress;
 use crate::record::Record;
 use crate::slot::{NODES_MAX, Slot};
 use crate::{
-    addons, audit, cluster, container, control_plane, image_server, images, kilonova, network, packages,
-    teardown,
+    addons, audit, cluster, container, control_plane, image_server, images, kilonova, network,
+    packages, teardown,
 };
 
 /// The guest images there are.

@@ -35,9 +35,7 @@ impl Node {
     pub(super) async fn ensure_switch(&self, southbound: Option<&str>) -> Result<()> {
         let context = || format!("failed to make the switch of node {} run", self.name);
         self.ensure_database().await.with_context(context)?;
-        self.set_up_switch(southbound)
-            .await
-            .with_context(context)?;
+        self.set_up_switch(southbound).await.with_context(context)?;
         self.ensure_vswitchd().await.with_context(context)?;
         self.ensure_ovn_controller().await.with_context(context)
     }
