@@ -91,6 +91,15 @@ fn demanded(setting: VirtTypeSetting) -> Option<VirtType> {
     }
 }
 
+fn switch_of(node: &str, namespace: &str, site: &Site) -> switch::Settings {
+    switch::Settings {
+        node: node.to_owned(),
+        namespace: namespace.to_owned(),
+        folder: site.state_dir.join("ovn"),
+        socket: site.open_vswitch.clone(),
+    }
+}
+
 /// Runs until it is asked to stop. Guests run on after that.
 pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
     let AgentArguments {
@@ -164,12 +173,7 @@ pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
             guests = guests.all().len(),
             "the agent starts"
         );
-        let connected = switch::Settings {
-            node: node_name.clone(),
-            namespace: namespace.clone(),
-            folder: site.state_dir.join("ovn"),
-            socket: site.open_vswitch.clone(),
-        };
+        let connected = switch_of(&node_name, &namespace, &site);
         let connected = switch::keep_connected(connected, writer.client());
         let context = Arc::new(controller::Context {
             node: node_name,

@@ -17,6 +17,10 @@ use crate::{
 
 /// What the operator is told of OVN's certificates.
 #[derive(Debug, clap::Args)]
+#[allow(
+    clippy::struct_field_names,
+    reason = "arguments are named by their fields"
+)]
 pub struct PkiArguments {
     /// Makes and renews the certificates of OVN: of its databases, of the operator, and of every node. The operator's own is
     /// put into the folder of --ovn-certificates.

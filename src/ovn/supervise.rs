@@ -81,9 +81,10 @@ impl Told {
         self.ready.send_if_modified(|said| {
             let is_news = *said != trouble;
             if is_news {
-                match &trouble {
-                    Some(why) => warn!("not ready: {why}"),
-                    None => info!("ready"),
+                if let Some(why) = &trouble {
+                    warn!("not ready: {why}");
+                } else {
+                    info!("ready");
                 }
                 *said = trouble;
             }

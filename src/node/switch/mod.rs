@@ -104,6 +104,15 @@ pub async fn keep_connected(settings: Settings, client: Client) {
     }
 }
 
+/// What the database of the switch says.
+struct Found {
+    /// Its one row.
+    root: Uuid,
+    texts: Texts,
+    /// The row of files, if there is one.
+    files: Option<(Uuid, Ssl)>,
+}
+
 struct Keeper {
     settings: Settings,
     client: Client,
@@ -121,10 +130,11 @@ impl Keeper {
         let wanted = self.wanted(&secret)?;
         self.write_files(&secret)?;
         self.wait_ready().await?;
-        let (root, found, files) = self.found()?;
-        let decision = plan::decide(&wanted, &found, files.as_ref().map(|(_, files)| files));
+        let found = self.found()?;
+        let files = found.files.as_ref().map(|(_, files)| files);
+        let decision = plan::decide(&wanted, &found.texts, files);
         if !decision.is_nothing() {
-            self.write(&decision, root, files, &wanted).await?;
+            self.write(&decision, found, &wanted).await?;
             info!(
                 remote = wanted.remote,
                 "the host's Open vSwitch was told of OVN"
@@ -183,7 +193,7 @@ impl Keeper {
         })
     }
 
-    fn found(&self) -> Result<(Uuid, Texts, Option<(Uuid, Ssl)>), Trouble> {
+    fn found(&self) -> Result<Found, Trouble> {
         let strange = |error| Trouble::Switch(format!("{error}"));
         let view = self.session.replica().view();
         let root = view.rows::<OpenVSwitch>().next();
@@ -198,19 +208,22 @@ impl Keeper {
                 .map(|row| (uuid, row)),
             None => None,
         };
-        Ok((root, row.external_ids, files))
+        Ok(Found {
+            root,
+            texts: row.external_ids,
+            files,
+        })
     }
 
     async fn write(
         &self,
         decision: &Decision,
-        root: Uuid,
-        files: Option<(Uuid, Ssl)>,
+        found: Found,
         wanted: &Wanted,
     ) -> Result<(), Trouble> {
         let mut transaction = Transaction::new();
         transaction.comment("kilonova: connects this host with OVN");
-        let there = [Condition::row(root)];
+        let there = [Condition::row(found.root)];
         if !decision.texts.is_empty() {
             let keys: std::collections::BTreeSet<String> = decision.texts.keys().cloned().collect();
             let changes = [
@@ -220,20 +233,17 @@ impl Keeper {
             transaction.mutate::<OpenVSwitch>(&there, changes);
         }
         if decision.names_files {
-            match files {
-                Some((uuid, found)) => {
-                    let row = Ssl {
-                        external_ids: found.external_ids.clone(),
-                        ..wanted.files.clone()
-                    };
-                    let changed = row.to_row().difference(&found.to_row());
-                    transaction.update::<Ssl>(&[Condition::row(uuid)], changed);
-                }
-                None => {
-                    let inserted = transaction.insert(&wanted.files);
-                    let ssl = Row::new().with("ssl", Some(inserted.reference()));
-                    transaction.update::<OpenVSwitch>(&there, ssl);
-                }
+            if let Some((uuid, found)) = found.files {
+                let row = Ssl {
+                    external_ids: found.external_ids.clone(),
+                    ..wanted.files.clone()
+                };
+                let changed = row.to_row().difference(&found.to_row());
+                transaction.update::<Ssl>(&[Condition::row(uuid)], changed);
+            } else {
+                let inserted = transaction.insert(&wanted.files);
+                let ssl = Row::new().with("ssl", Some(inserted.reference()));
+                transaction.update::<OpenVSwitch>(&there, ssl);
             }
         }
         self.session.transact(&transaction).await?;

@@ -1,6 +1,6 @@
 //! What pods find in any cluster, and that is no part of Kubernetes itself: names of services and pods, and volumes.
 //!
-//! CoreDNS runs on this machine, as the control plane does, and listens at the bridge's address. Volumes are folders of the
+//! `CoreDNS` runs on this machine, as the control plane does, and listens at the bridge's address. Volumes are folders of the
 //! nodes, one on each, for whoever asks the default class for one.
 
 use std::time::Duration;

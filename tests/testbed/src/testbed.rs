@@ -184,11 +184,10 @@ impl Builder {
         tokio::try_join!(
             control_plane::ensure(layout, slot, binaries, self.pods, &self.progress),
             async {
-                match self.pods {
-                    // It comes by the chart.
-                    true => Ok(()),
-                    false => ovn.ensure(&self.progress).await,
+                if self.pods {
+                    return Ok(()); // it comes by the chart
                 }
+                ovn.ensure(&self.progress).await
             },
             outside.ensure(),
         )?;
