@@ -171,7 +171,7 @@ async fn a_node_writes_what_is_of_its_own_chassis_and_nothing_else() -> Result<(
         &["set", "Chassis", "n2", "external_ids:probe=1"][..],
         &["destroy", "Chassis", "n2"],
         &["set", "SB_Global", ".", "external_ids:probe=1"],
-        &["set", "Connection", ".", "role=[]"],
+        &["set-connection", "pssl:6642"],
     ] {
         let said = write(words).await.err().unwrap_or_default();
         ensure!(said.contains("permission error"), "{words:?}: {said:?}");
@@ -279,13 +279,30 @@ async fn new_certificates_are_taken_up_without_a_restart() -> Result<()> {
         },
     )
     .await?;
-    // It has to connect anew, and does so as who it is now.
-    let disconnect = [
-        "ovn-appctl",
-        "--target=ovn-controller",
-        "sb-cluster-state-reset",
+    // Somebody makes it look elsewhere: the agent puts that right, and it connects anew, as who it is now.
+    let elsewhere = "external_ids:ovn-remote=\"tcp:127.0.0.1:1\"";
+    node.exec([
+        "ovs-vsctl",
+        "--no-wait",
+        "set",
+        "Open_vSwitch",
+        ".",
+        elsewhere,
+    ])
+    .await?;
+    let told = [
+        "ovs-vsctl",
+        "get",
+        "Open_vSwitch",
+        ".",
+        "external_ids:ovn-remote",
     ];
-    node.exec(disconnect).await?;
+    let right = format!("ssl:{}", southbound(testbed).await?);
+    wait_for("the agent to put it right", SOON, async || {
+        let now = node.exec(told).await?;
+        Ok(Seen::when(now.contains(&right), now))
+    })
+    .await?;
     let wait = ["--wait=hv", "--timeout=60", "sync"];
     testbed.ovn().nbctl(wait).await?;
     ensure!(testbed.part("n1/ovn-controller")?.process() == controller);

@@ -32,8 +32,12 @@ pub mod plan;
 /// How often the Secret is read. Certificates are renewed a month before they end.
 const EVERY: Duration = Duration::from_mins(1);
 
-/// How often it is read while there is none, and how soon is tried again what failed.
+/// How soon is tried again what failed.
 const SOON: Duration = Duration::from_secs(3);
+
+/// How soon a Secret that is not there is asked for again; then twice as late each time, since where somebody else sets the
+/// hosts up there will never be one.
+const ABSENT: Duration = Duration::from_secs(1);
 
 /// Only for the host's administrator, and his programs.
 const MODE: u32 = 0o600;
@@ -86,10 +90,18 @@ pub async fn keep_connected(settings: Settings, client: Client) {
     };
     let mut changes = keeper.session.replica().changes();
     let mut said = Vec::new();
+    let mut absent = ABSENT;
     loop {
         let (wait, now) = match keeper.round().await {
-            Ok(Some(decision)) => (EVERY, decision.left_alone),
-            Ok(None) => (SOON, Vec::new()),
+            Ok(Some(decision)) => {
+                absent = ABSENT;
+                (EVERY, decision.left_alone)
+            }
+            Ok(None) => {
+                let wait = absent;
+                absent = EVERY.min(absent * 2);
+                (wait, Vec::new())
+            }
             Err(trouble) => (SOON, vec![telemetry::chain(&trouble)]),
         };
         for trouble in now.iter().filter(|trouble| !said.contains(*trouble)) {

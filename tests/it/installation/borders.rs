@@ -71,6 +71,13 @@ async fn whoever_takes_over_an_agent_or_an_operator_gets_no_further() -> Result<
     let operator = (OPERATOR, None);
     let secrets = |namespace: &str| format!("/api/v1/namespaces/{namespace}/secrets");
     let seed = object("Secret", "some", json!({ "type": "kilonova.dev/seed" }));
+    let certificate = |name| {
+        object(
+            "Secret",
+            name,
+            json!({ "type": "kilonova.dev/certificate" }),
+        )
+    };
     let mut key = object(
         "Secret",
         "some",
@@ -105,6 +112,24 @@ async fn whoever_takes_over_an_agent_or_an_operator_gets_no_further() -> Result<
             Some("but seeds"),
         ),
         (operator, secrets("kube-system"), key, Some(nodes)),
+        (
+            operator,
+            secrets("kilonova-node-n1"),
+            certificate("some"),
+            Some("but seeds"),
+        ),
+        (
+            operator,
+            secrets("kilonova-system"),
+            certificate("some"),
+            Some(nodes),
+        ),
+        (
+            operator,
+            secrets("kube-system"),
+            certificate("kilonova-ovn-ca"),
+            Some(nodes),
+        ),
         (
             operator,
             "/api/v1/namespaces".to_owned(),
