@@ -70,13 +70,11 @@ async fn what_it_holds_works() {
     let made = image.run("0:0", &["qemu-img", "create", "-f", "qcow2", disk, "1M"]);
     assert!(made.contains("size=1048576"), "{made}");
 
-    // As a member of OVN's databases: here is where the programs and the schemas are that it looks for.
-    for schema in ["nb", "sb"] {
-        let (made, schema) = (
-            format!("/var/lib/kilonova/{schema}.db"),
-            format!("/usr/share/ovn/ovn-{schema}.ovsschema"),
-        );
-        image.run("0:0", &["ovsdb-tool", "create", &made, &schema]);
+    // As a member of OVN's databases: programs and schemas are where they are looked for.
+    for (file, name) in [("nb", "OVN_Northbound\n"), ("sb", "OVN_Southbound\n")] {
+        let schema = format!("/usr/share/ovn/ovn-{file}.ovsschema");
+        let said = image.run("65532:65532", &["ovsdb-tool", "schema-name", &schema]);
+        assert_eq!(said, name);
     }
     for program in ["ovsdb-server", "ovn-northd"] {
         let said = image.run("65532:65532", &[program, "--version"]);
