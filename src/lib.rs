@@ -7,4 +7,5 @@ pub mod compute;
 pub mod metadata;
 pub mod network;
 pub mod node;
+pub mod ovn;
 pub mod ovsdb;

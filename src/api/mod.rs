@@ -5,6 +5,7 @@
 //! decide anything.
 
 pub mod address;
+pub mod certificate;
 pub mod condition;
 pub mod flavor;
 pub mod floating_ip;

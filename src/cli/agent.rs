@@ -25,6 +25,7 @@ use crate::{
         libvirt::{Libvirt, Settings},
         metrics::{ImageMetrics, NodeMetrics, observer},
         plan::host::OPEN_VSWITCH_SOCKET,
+        switch,
     },
 };
 
@@ -90,6 +91,15 @@ fn demanded(setting: VirtTypeSetting) -> Option<VirtType> {
     }
 }
 
+fn switch_of(node: &str, namespace: &str, site: &Site) -> switch::Settings {
+    switch::Settings {
+        node: node.to_owned(),
+        namespace: namespace.to_owned(),
+        folder: site.state_dir.join("ovn"),
+        socket: site.open_vswitch.clone(),
+    }
+}
+
 /// Runs until it is asked to stop. Guests run on after that.
 pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
     let AgentArguments {
@@ -99,6 +109,7 @@ pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
                 state_dir,
                 libvirt_uri,
                 virt_type,
+                manage_open_vswitch,
             },
         listen,
         node_name,
@@ -164,6 +175,8 @@ pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
             guests = guests.all().len(),
             "the agent starts"
         );
+        let connected = switch_of(&node_name, &namespace, &site);
+        let connected = switch::keep_connected(connected, writer.client());
         let context = Arc::new(controller::Context {
             node: node_name,
             namespace,
@@ -179,7 +192,11 @@ pub async fn run(arguments: AgentArguments) -> anyhow::Result<()> {
             metrics: metrics.node,
         });
         // Boxed, since it is large: it holds everything that the agent does at once.
-        Box::pin(controller::run::all(context, metrics.controllers, stop)).await;
+        let work = Box::pin(controller::run::all(context, metrics.controllers, stop));
+        tokio::select! {
+            () = work => {}
+            () = connected, if manage_open_vswitch => {}
+        }
         Ok(())
     };
     tokio::select! {

@@ -13,8 +13,8 @@ const HEAD: &str = "\
 
 <!-- Written by `kilonova metrics > charts/kilonova/metrics.md`. Do not edit. -->
 
-What `kilonova operator` (port 8080), and on each hypervisor `kilonova agent` (port 8081) and `kilonova metadata`
-(port 8082), serve at `/metrics`.
+What `kilonova operator` (port 8080), on each hypervisor `kilonova agent` (port 8081) and `kilonova metadata` (port 8082),
+and `kilonova ovn` (ports 8082 to 8084) serve at `/metrics`.
 
 - A histogram `x` is asked for as `x_bucket` (with the label `le`), `x_sum` and `x_count`.
 - A family has no samples before there is something to count. Gauges of servers and hypervisors are told by the operator
@@ -64,5 +64,6 @@ fn registries() -> Vec<(&'static str, crate::cluster::metrics::Registry)> {
         #[cfg(feature = "libvirt")]
         ("agent", super::agent::Metrics::new().registry),
         ("metadata", metadata::Metrics::new().registry),
+        ("ovn", super::ovn::registry().0),
     ]
 }

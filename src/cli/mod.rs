@@ -26,6 +26,8 @@ mod login;
 mod metadata;
 mod metrics;
 mod operator;
+mod ovn;
+mod pki;
 mod settings;
 mod values;
 
@@ -46,6 +48,8 @@ enum Role {
     Agent(agent::AgentArguments),
     /// Tells this node's guests of themselves, at 169.254.169.254.
     Metadata(metadata::MetadataArguments),
+    /// Runs one program of OVN's central side, as a member of a cluster.
+    Ovn(ovn::OvnArguments),
     /// Prints the custom resource definitions, or writes one file for each kind.
     Crds(crds::CrdsArguments),
     /// Prints a page of everything that operators and agents tell Prometheus.
@@ -83,6 +87,10 @@ pub fn run(arguments: Arguments) -> ExitCode {
             metadata::prepare()
                 .and_then(|network| in_runtime(metadata::run(role, network)))
                 .map(done)
+        }
+        Role::Ovn(role) => {
+            start_logs(&role.logs);
+            in_runtime(ovn::run(role)).map(done)
         }
         Role::Metrics => metrics::run(&mut io::stdout().lock()).map(done),
         Role::Crds(role) => crds::run(&role, &mut io::stdout().lock()).map(done),

@@ -27,7 +27,10 @@ use crate::{
     ovsdb::Tls,
 };
 
-use super::settings::{OperatorSettings, endpoints_of};
+use super::{
+    pki::{self, PkiArguments},
+    settings::{OperatorSettings, endpoints_of},
+};
 
 /// The Lease that the leader holds.
 pub(super) const LEASE: &str = "kilonova-operator";
@@ -57,6 +60,8 @@ pub struct OperatorArguments {
     /// The same of the pods of metadata services.
     #[arg(long, env = "KILONOVA_METADATA_ACCOUNT")]
     metadata_account: Option<String>,
+    #[command(flatten)]
+    pki: PkiArguments,
 }
 
 /// Everything that an operator tells Prometheus.
@@ -105,8 +110,10 @@ pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
         agent_account,
         metadata_account,
         ovn_certificates,
+        pki,
     } = arguments;
     let endpoints = endpoints_of(&ovn_northbound)?;
+    let pki = pki.settings(&namespace, ovn_certificates.clone());
     let pod_account = |name| PodAccount {
         name,
         namespace: namespace.clone(),
@@ -166,6 +173,7 @@ pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
                 tenant_mtu,
                 metrics.networks.clone(),
             ));
+            let writer = context.writer.clone();
             let controllers = async {
                 tokio::join!(
                     controller::run::all(context, metrics.controllers.clone(), stop.clone()),
@@ -174,10 +182,11 @@ pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
                         metrics.controllers.clone(),
                         stop.clone()
                     ),
+                    pki::keep(pki.clone(), writer, &caches, stop.clone()),
                 )
             };
             tokio::select! {
-                ((), ()) = Box::pin(controllers) => break,
+                ((), (), ()) = Box::pin(controllers) => break,
                 // Whoever has lost the lead must not write again: the controllers end where they are.
                 lost = election.lead() => {
                     warn!(identity, %lost, "leading no longer: the controllers end, and this operator stands by");

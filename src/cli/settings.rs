@@ -29,7 +29,7 @@ pub struct OperatorSettings {
     #[serde(flatten)]
     pub logs: LogSettings,
     /// Where OVN's northbound database is: `ssl:HOST:PORT`, `tcp:HOST:PORT` or `unix:PATH`, several with commas between them.
-    /// Default: nowhere, and networks are off.
+    /// Default: the chart's own OVN where the chart brings one; else nowhere, and networks are off.
     #[arg(long, env = "KILONOVA_OVN_NORTHBOUND", default_value = "", value_parser = endpoints)]
     pub ovn_northbound: String,
     /// The largest packet of a network that does not say its own, in bytes: what the hosts' network carries, less 58 bytes
@@ -69,6 +69,10 @@ pub struct AgentSettings {
     /// How guests run: `auto` (with the processor's help where that works), `kvm` (with it) or `qemu` (emulated).
     #[arg(long, env = "KILONOVA_VIRT_TYPE", value_enum, default_value = "auto")]
     pub virt_type: VirtTypeSetting,
+    /// Whether the agent connects the host's Open vSwitch with OVN: it tells it where OVN is and gives it its certificate, and
+    /// never overwrites what an administrator has configured.
+    #[arg(long, env = "KILONOVA_MANAGE_OPEN_VSWITCH", default_value = "true", action = clap::ArgAction::Set)]
+    pub manage_open_vswitch: bool,
 }
 
 /// Settings of the metadata service.
@@ -124,6 +128,7 @@ impl Default for AgentSettings {
             state_dir: PathBuf::from(STATE_DIR),
             libvirt_uri: LIBVIRT_URI.to_owned(),
             virt_type: VirtTypeSetting::default(),
+            manage_open_vswitch: true,
         }
     }
 }

@@ -35,6 +35,16 @@ pub async fn serve(
     registry: Registry,
     readiness: Vec<Readiness>,
 ) -> Result<(), Error> {
+    serve_more(address, registry, readiness, Router::new()).await
+}
+
+/// The same with more pages.
+pub async fn serve_more(
+    address: SocketAddr,
+    registry: Registry,
+    readiness: Vec<Readiness>,
+    more: Router,
+) -> Result<(), Error> {
     let listener = TcpListener::bind(address)
         .await
         .map_err(|source| Error::Listen { address, source })?;
@@ -42,7 +52,8 @@ pub async fn serve(
         .route("/metrics", get(metrics_page))
         .with_state(Arc::new(registry))
         .route("/healthz", get(async || "ok"))
-        .route("/readyz", get(ready).with_state(readiness.into()));
+        .route("/readyz", get(ready).with_state(readiness.into()))
+        .merge(more);
     axum::serve(listener, router).await.map_err(Error::Serve)
 }
 

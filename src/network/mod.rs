@@ -16,5 +16,6 @@
 pub mod allocator;
 pub mod controller;
 pub mod metrics;
+pub mod pki;
 pub mod plan;
 pub mod realiser;

@@ -20,3 +20,4 @@ pub mod metrics;
 mod openflow;
 pub mod plan;
 pub mod seed;
+pub mod switch;

@@ -63,13 +63,15 @@ table! {
 
 /// The same tables without the columns that change with every port: whoever listens to those hears of little else.
 pub mod settled {
-    use super::{Texts, table};
+    use super::{Reference, Texts, table};
 
     table! {
         /// The one row of what concerns the whole switch.
         pub struct OpenVswitch in "Open_vSwitch" {
             /// What OVN's controller is configured by (ovn-controller(8)).
             pub external_ids: Texts,
+            /// What the switch, and ovn-controller, are known by.
+            pub ssl: Option<Reference>,
         }
 
         /// A bridge.
@@ -78,6 +80,18 @@ pub mod settled {
             pub name: String,
             /// `netdev` for one in userspace; `system`, or nothing, for one in the kernel.
             pub datapath_type: String,
+        }
+
+        /// What the switch, and ovn-controller, are known by, as files of the host.
+        pub struct Ssl in "SSL" {
+            /// The key.
+            pub private_key: String,
+            /// The certificate.
+            pub certificate: String,
+            /// The certificates of the authority.
+            pub ca_cert: String,
+            /// Whose it is.
+            pub external_ids: Texts,
         }
     }
 }

@@ -69,16 +69,29 @@ async fn what_it_holds_works() {
     let disk = "/var/lib/kilonova/disk.qcow2";
     let made = image.run("0:0", &["qemu-img", "create", "-f", "qcow2", disk, "1M"]);
     assert!(made.contains("size=1048576"), "{made}");
+
+    // As a member of OVN's databases: programs and schemas are where they are looked for.
+    for (file, name) in [("nb", "OVN_Northbound\n"), ("sb", "OVN_Southbound\n")] {
+        let schema = format!("/usr/share/ovn/ovn-{file}.ovsschema");
+        let said = image.run("65532:65532", &["ovsdb-tool", "schema-name", &schema]);
+        assert_eq!(said, name);
+    }
+    for program in ["ovsdb-server", "ovn-northd"] {
+        let said = image.run("65532:65532", &[program, "--version"]);
+        assert!(said.starts_with(program), "{said}");
+    }
 }
 
 #[tokio::test]
 async fn it_holds_nothing_else() {
     let image = Image::of_this_build().await;
-    let programs = ["kilonova", "qemu-img"].map(str::to_owned);
+    let programs = ["kilonova", "ovn-northd", "ovsdb-tool", "qemu-img"].map(str::to_owned);
     assert_eq!(image.names("usr/bin"), BTreeSet::from(programs));
+    let programs = ["ovsdb-server"].map(str::to_owned);
+    assert_eq!(image.names("usr/sbin"), BTreeSet::from(programs));
     let folders = ["etc", "lib", "lib64", "run", "usr", "var"].map(str::to_owned);
     assert_eq!(image.names(""), BTreeSet::from(folders));
-    let folders = ["bin", "lib", "lib64", "share"].map(str::to_owned);
+    let folders = ["bin", "lib", "lib64", "sbin", "share"].map(str::to_owned);
     assert_eq!(image.names("usr"), BTreeSet::from(folders));
 
     // Scanners learn of every package, and each comes with its licence.

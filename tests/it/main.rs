@@ -21,6 +21,7 @@ mod shared;
 
 mod actions;
 mod bad_input;
+mod central;
 mod debian;
 mod firmware;
 mod image;

@@ -67,7 +67,10 @@ imagePullPolicy: {{ .Values.image.pullPolicy }}
 {{- range $key, $value := $values.settings -}}
 {{- /* Helm reads whole numbers as broken ones. */ -}}
 {{- $text := ternary (int64 $value | toString) (toString $value) (kindIs "float64" $value) -}}
+{{- /* What is not said must not hide what the chart says. */ -}}
+{{- if ne $text "" -}}
 {{- $environment = append $environment (dict "name" (snakecase $key | upper | printf "KILONOVA_%s") "value" $text) -}}
+{{- end -}}
 {{- end -}}
 {{- concat $environment $values.extraEnv | toYaml }}
 {{- end }}

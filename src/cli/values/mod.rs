@@ -8,6 +8,7 @@ use std::{fs, io::Write, path::PathBuf};
 use anyhow::Context as _;
 
 mod kubernetes;
+mod ovn;
 mod page;
 mod roles;
 mod schema;

@@ -6,7 +6,10 @@ use k8s_openapi::api::{core::v1::LocalObjectReference, networking::v1::NetworkPo
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::roles::{Agent, Metadata, Operator};
+use super::{
+    ovn::Ovn,
+    roles::{Agent, Metadata, Operator},
+};
 
 /// Labels or annotations.
 pub type Words = BTreeMap<String, String>;
@@ -42,6 +45,8 @@ pub struct Values {
     agent: Agent,
     /// The metadata service, on the same nodes: tells guests of themselves at 169.254.169.254.
     metadata: Metadata,
+    /// OVN, which makes the networks.
+    ovn: Ovn,
 }
 
 /// The container image of all roles.

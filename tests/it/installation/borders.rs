@@ -136,18 +136,51 @@ async fn whoever_takes_over_an_agent_or_an_operator_gets_no_further() -> Result<
             Some(nodes),
         ),
     ] {
-        let said = make(&client, who, &path, &object).await?;
-        let as_it_should = match (&said, refusal) {
-            (None, None) => true,
-            (Some(said), Some(words)) => {
-                said.contains("ValidatingAdmissionPolicy") && said.contains(words)
-            }
-            _ => false,
-        };
-        ensure!(
-            as_it_should,
-            "{who:?} made {object} at {path}, and was told {said:?}"
+        is_told(&client, who, &path, &object, refusal).await?;
+    }
+    Ok(())
+}
+
+/// Whether somebody may make something, or by which words of a policy he may not, is as it should be.
+async fn is_told(
+    client: &Client,
+    who: (&str, Option<&str>),
+    path: &str,
+    object: &Value,
+    refusal: Option<&str>,
+) -> Result<()> {
+    let said = make(client, who, path, object).await?;
+    let as_it_should = match (&said, refusal) {
+        (None, None) => true,
+        (Some(said), Some(words)) => {
+            said.contains("ValidatingAdmissionPolicy") && said.contains(words)
+        }
+        _ => false,
+    };
+    ensure!(
+        as_it_should,
+        "{who:?} made {object} at {path}, and was told {said:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_operator_certifies_those_only_who_have_a_part_in_ovn() -> Result<()> {
+    let (_turn, project) = turn().await?;
+    let client = project.testbed.client().await?;
+    let node = "kilonova-node-n1";
+    for (namespace, name, refusal) in [
+        (node, "some", Some("but seeds")),
+        ("kilonova-system", "some", Some("for nodes only")),
+        ("kube-system", "kilonova-ovn-ca", Some("for nodes only")),
+    ] {
+        let certificate = object(
+            "Secret",
+            name,
+            json!({ "type": "kilonova.dev/certificate" }),
         );
+        let path = format!("/api/v1/namespaces/{namespace}/secrets");
+        is_told(&client, (OPERATOR, None), &path, &certificate, refusal).await?;
     }
     Ok(())
 }

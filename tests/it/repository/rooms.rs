@@ -13,11 +13,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("node", &["api", "cluster", "ovsdb"]),
     ("network", &["api", "cluster", "ovsdb"]),
     ("metadata", &["api", "cluster", "ovsdb"]),
+    ("ovn", &["cluster", "ovsdb"]),
     ("ovsdb", &[]),
     (
         "cli",
         &[
-            "api", "cluster", "compute", "metadata", "network", "node", "ovsdb",
+            "api", "cluster", "compute", "metadata", "network", "node", "ovn", "ovsdb",
         ],
     ),
 ];

@@ -29,6 +29,7 @@ pub mod prepare;
 pub mod teardown;
 mod testbed;
 
+mod addons;
 pub mod audit;
 mod cluster;
 pub mod container;

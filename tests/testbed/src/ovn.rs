@@ -1,28 +1,38 @@
 //! OVN's central side: the northbound database, which says what networks there shall be, the southbound database, which
 //! says what each node has to do for that, and ovn-northd, which makes the one from the other.
 //!
-//! On this machine itself, as the rest of the control plane, and reachable from the nodes at the bridge's address. Both
-//! databases are clusters, though of one server each, so that their clients see what they will see of more.
+//! On this machine itself, as the rest of the control plane, and reachable from the nodes at the bridge's address; where
+//! nodes run pods, in pods, as Kilonova's chart brings it. Both databases are clusters, though of one server each here, so
+//! that their clients see what they will see of more.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, ListParams};
 
+use crate::cluster;
 use crate::command::{command, run};
+use crate::kilonova::SYSTEM_NAMESPACE;
 use crate::layout::Layout;
 use crate::part::{Part, Spec};
+use crate::process;
 use crate::progress::Progress;
 use crate::slot::Slot;
 
 const READY_DEADLINE: Duration = Duration::from_mins(1);
 const NORTHD: &str = "ovn-northd";
+/// By which the pods of the chart are found.
+const POD_LABELS: &str = "app.kubernetes.io/name=kilonova,app.kubernetes.io/component=ovn";
 
 /// One of the two databases.
 #[derive(Clone, Copy, Debug)]
 struct Database {
     /// Its part, and its files.
     part: &'static str,
+    /// Its container, and its socket there.
+    word: &'static str,
     /// The program that reads and writes it by hand.
     control: &'static str,
     schema: &'static str,
@@ -34,6 +44,7 @@ struct Database {
 
 const NORTHBOUND: Database = Database {
     part: "ovn-nb",
+    word: "northbound",
     control: "ovn-nbctl",
     schema: "/usr/share/ovn/ovn-nb.ovsschema",
     port: 6641,
@@ -42,6 +53,7 @@ const NORTHBOUND: Database = Database {
 
 const SOUTHBOUND: Database = Database {
     part: "ovn-sb",
+    word: "southbound",
     control: "ovn-sbctl",
     schema: "/usr/share/ovn/ovn-sb.ovsschema",
     port: 6642,
@@ -71,14 +83,45 @@ impl Ovn {
         self.endpoint(SOUTHBOUND)
     }
 
-    /// The same by its socket, for programs on this machine.
-    pub fn northbound_socket(&self) -> String {
-        format!("unix:{}", self.socket(NORTHBOUND).display())
+    /// Where it is by its sockets, for programs on this machine: one for each member.
+    pub async fn northbound_sockets(&self) -> Result<String> {
+        self.sockets(NORTHBOUND).await
     }
 
-    /// The same by its socket, for programs on this machine.
-    pub fn southbound_socket(&self) -> String {
-        format!("unix:{}", self.socket(SOUTHBOUND).display())
+    /// The same of the southbound database.
+    pub async fn southbound_sockets(&self) -> Result<String> {
+        self.sockets(SOUTHBOUND).await
+    }
+
+    async fn sockets(&self, database: Database) -> Result<String> {
+        let own = self.socket(database);
+        if own.exists() {
+            return Ok(format!("unix:{}", show(&own)));
+        }
+        let client = cluster::client(&self.layout.kubeconfig("admin")).await?;
+        let pods: Api<Pod> = Api::namespaced(client, SYSTEM_NAMESPACE);
+        let ours = ListParams::default().labels(POD_LABELS);
+        let pods = pods.list(&ours).await;
+        let pods = pods.context("failed to list the pods of OVN")?;
+        let sockets = pods.into_iter().filter_map(|pod| {
+            let containers = pod.status?.container_statuses?;
+            let mut containers = containers.into_iter();
+            let container = containers.find(|container| container.name == database.word)?;
+            let id = container.container_id?;
+            let process = process::first_of_container(id.rsplit('/').next()?)?;
+            let word = database.word;
+            Some(format!(
+                "unix:/proc/{}/root/run/ovn/{word}.sock",
+                process.pid
+            ))
+        });
+        let sockets: Vec<String> = sockets.collect();
+        ensure!(
+            !sockets.is_empty(),
+            "no pod has OVN's {} database; `kubectl get pods -n {SYSTEM_NAMESPACE}` tells why",
+            database.word
+        );
+        Ok(sockets.join(","))
     }
 
     /// Runs `ovn-nbctl` and returns what it printed.
@@ -154,8 +197,8 @@ impl Ovn {
             NORTHD,
             [
                 "/usr/bin/ovn-northd".to_owned(),
-                format!("--ovnnb-db={}", self.northbound_socket()),
-                format!("--ovnsb-db={}", self.southbound_socket()),
+                format!("--ovnnb-db=unix:{}", show(&self.socket(NORTHBOUND))),
+                format!("--ovnsb-db=unix:{}", show(&self.socket(SOUTHBOUND))),
                 self.unixctl(NORTHD),
                 "-vsyslog:off".to_owned(),
                 "-vconsole:info".to_owned(),
@@ -175,8 +218,8 @@ impl Ovn {
         database: Database,
         words: impl IntoIterator<Item = S>,
     ) -> Result<String> {
-        let socket = format!("--db=unix:{}", show(&self.socket(database)));
-        let mut control = command([database.control, &socket, "--timeout=60"]);
+        let sockets = format!("--db={}", self.sockets(database).await?);
+        let mut control = command([database.control, &sockets, "--timeout=60"]);
         control.args(words.into_iter().map(|word| word.as_ref().to_owned()));
         run(&mut control).await
     }

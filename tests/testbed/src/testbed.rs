@@ -33,8 +33,8 @@ use crate::progress::Progress;
 use crate::record::Record;
 use crate::slot::{NODES_MAX, Slot};
 use crate::{
-    audit, cluster, container, control_plane, image_server, images, kilonova, network, packages,
-    teardown,
+    addons, audit, cluster, container, control_plane, image_server, images, kilonova, network,
+    packages, teardown,
 };
 
 /// The guest images there are.
@@ -183,7 +183,12 @@ impl Builder {
         let (ovn, outside) = (Ovn::new(layout, slot), Outside::new(layout, slot));
         tokio::try_join!(
             control_plane::ensure(layout, slot, binaries, self.pods, &self.progress),
-            ovn.ensure(&self.progress),
+            async {
+                if self.pods {
+                    return Ok(()); // it comes by the chart
+                }
+                ovn.ensure(&self.progress).await
+            },
             outside.ensure(),
         )?;
         let cluster = Cluster::connect(layout, slot, kubectl).await?;
@@ -199,11 +204,13 @@ impl Builder {
         } else {
             stack.run_processes().await?;
         }
-        try_join_all((1..=record.nodes).map(async |number| {
-            let node = Node::new(layout, slot, number);
-            ovn.wait_chassis(node.name()).await
-        }))
-        .await?;
+        if !self.pods || record.kilonova.is_some() {
+            try_join_all((1..=record.nodes).map(async |number| {
+                let node = Node::new(layout, slot, number);
+                ovn.wait_chassis(node.name()).await
+            }))
+            .await?;
+        }
         Ok(slot)
     }
 }
@@ -226,6 +233,7 @@ impl Stack<'_> {
             None => None,
         };
         let images: Vec<&container::Archive> = image.iter().chain([&pause]).collect();
+        addons::ensure(self.layout, self.record, binaries, self.cluster).await?;
         self.each_node(async |node| {
             node_with_kubelet(node, self.record, self.cluster, binaries, &images).await
         })
@@ -233,8 +241,7 @@ impl Stack<'_> {
         if let Some(image) = &image {
             let step = self.progress.step("Kilonova, by its chart");
             let release = Release::new(binaries, self.layout, Helm::V4)?;
-            let ovn = Ovn::new(self.layout, self.record.slot);
-            release.write_values(&image.reference, &ovn)?;
+            release.write_values(&image.reference, self.record.nodes)?;
             release.install(&kilonova::release::chart(), &[]).await?;
             step.done();
         }
@@ -269,7 +276,8 @@ impl Stack<'_> {
 
 /// Makes a node run, with its agent and its metadata service.
 async fn node_with_process(node: &Node, record: &Record, cluster: &Cluster) -> Result<()> {
-    node.ensure(record.nodes).await?;
+    let southbound = Ovn::new(node.layout(), record.slot).southbound_endpoint();
+    node.ensure(record.nodes, Some(&southbound)).await?;
     cluster.ensure_node(node).await?;
     if let Some(binary) = &record.kilonova {
         kilonova::ensure_agent(binary, node, cluster).await?;
@@ -286,7 +294,7 @@ async fn node_with_kubelet(
     binaries: &Binaries,
     images: &[&container::Archive],
 ) -> Result<()> {
-    node.ensure(record.nodes).await?;
+    node.ensure(record.nodes, None).await?;
     node.ensure_pods(binaries, record.nodes, images).await?;
     cluster.wait_node_ready(node).await?;
     node.ensure_services(binaries).await?;

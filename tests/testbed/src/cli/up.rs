@@ -51,18 +51,20 @@ impl Up {
             examples::apply(&testbed, &progress).await?;
         }
         status::print(&testbed, status::Format::Table).await?;
-        output::line(what_next(&testbed)?);
+        output::line(what_next(&testbed).await?);
         Ok(())
     }
 }
 
-fn what_next(testbed: &Testbed) -> Result<String> {
+async fn what_next(testbed: &Testbed) -> Result<String> {
     let kubeconfig = testbed.kubeconfig();
     let pods = if testbed.has_pods()? {
         "kubectl get pods -A\n  "
     } else {
         ""
     };
+    // Where there is no Kilonova, there may be no OVN.
+    let sockets = testbed.ovn().northbound_sockets().await.unwrap_or_default();
     // Last in the PATH: some have names that the machine has programs of its own for.
     Ok(format!(
         "\nTry next:\n  \
@@ -75,7 +77,7 @@ fn what_next(testbed: &Testbed) -> Result<String> {
          {}\n  {}\n  {}",
         kubeconfig.display(),
         layout::TOOLS,
-        testbed.ovn().northbound_socket(),
+        sockets,
         testbed.devstack("exec n1 -- virsh list"),
         testbed.devstack("logs operator -f"),
         testbed.devstack("down"),

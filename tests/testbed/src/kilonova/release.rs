@@ -8,7 +8,6 @@ use serde_json::json;
 use crate::command::{command, run};
 use crate::container::Reference;
 use crate::layout::Layout;
-use crate::ovn::Ovn;
 use crate::programs::{Binaries, Needed};
 use crate::record::write_file;
 use crate::testbed::Testbed;
@@ -62,12 +61,13 @@ impl Release {
     }
 
     /// Writes down what the testbed asks of the chart.
-    pub(crate) fn write_values(&self, image: &Reference, ovn: &Ovn) -> Result<()> {
+    pub(crate) fn write_values(&self, image: &Reference, nodes: u8) -> Result<()> {
         let values = json!({
             "image": {"repository": image.repository, "tag": image.tag, "pullPolicy": "Never"},
             // Hardware virtualisation is missing or broken where the tests run.
             "agent": {"settings": {"virtType": "qemu"}},
-            "operator": {"settings": {"ovnNorthbound": ovn.northbound_endpoint()}},
+            // Members on one node would all end with it; and without any node there is nobody to wait for.
+            "ovn": {"central": {"enabled": nodes > 0, "replicas": if nodes < 3 { 1 } else { 3 }}},
         });
         write_file(&self.values, &serde_json::to_vec_pretty(&values)?) // JSON is YAML
     }

@@ -25,6 +25,7 @@ const FOLDERS: &[(&str, Owner)] = &[
     ("var/lib/cni", Owner::Root),
     ("var/lib/containerd", Owner::Root),
     ("var/lib/kubelet", Owner::Root),
+    ("var/lib/volumes", Owner::Root),
     ("etc/kubernetes/cni", Owner::Root),
 ];
 

@@ -80,6 +80,10 @@ impl Node {
         }
     }
 
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     /// Its name, which is also its host name.
     pub fn name(&self) -> &str {
         &self.name
@@ -151,8 +155,9 @@ impl Node {
     }
 
     /// Boots the node, plugs it in and starts its daemons; what runs already is left alone. `nodes` is the number of
-    /// nodes in the testbed: they know each other by name.
-    pub async fn ensure(&self, nodes: u8) -> Result<()> {
+    /// nodes in the testbed: they know each other by name. `southbound` is where its switch finds OVN, if that is the
+    /// testbed's to say.
+    pub async fn ensure(&self, nodes: u8, southbound: Option<&str>) -> Result<()> {
         files::write(&self.root(), &self.name, self.number, nodes, self.slot)?;
         self.boot()
             .await
@@ -160,7 +165,7 @@ impl Node {
         self.plug_in()
             .await
             .with_context(|| format!("failed to plug in node {}", self.name))?;
-        tokio::try_join!(self.ensure_libvirt(), self.ensure_switch()).map(drop)
+        tokio::try_join!(self.ensure_libvirt(), self.ensure_switch(southbound)).map(drop)
     }
 
     async fn ensure_libvirt(&self) -> Result<()> {

@@ -1,7 +1,7 @@
 //! What a node needs to run pods: containerd with runc, a pod network of bridges and routes, kube-proxy for services,
 //! and a kubelet that registers it.
 //!
-//! Pods reach each other, the nodes and this machine by routes, without translation; there is no DNS. Nothing of it
+//! Pods reach each other, the nodes and this machine by routes, without translation. Nothing of it
 //! reaches beyond this machine, and nothing that a kubelet would set for the whole machine can be set from a node.
 
 use std::time::Duration;
@@ -24,11 +24,13 @@ const PROXY_YAML: &str = include_str!("pods/proxy.yaml");
 const NETWORK_CONFLIST: &str = include_str!("pods/network.conflist");
 
 /// Folders that a node has its own of.
-pub(super) const LASTING: [&str; 4] = [
+pub(super) const LASTING: [&str; 5] = [
     "etc/kubernetes",
     "var/lib/cni",
     "var/lib/containerd",
     "var/lib/kubelet",
+    // Of volumes: see `crate::addons`.
+    "var/lib/volumes",
 ];
 
 const READY_DEADLINE: Duration = Duration::from_mins(1);
@@ -141,6 +143,7 @@ impl Node {
             let text = template
                 .replace("@ADDRESS@", &self.address().to_string())
                 .replace("@CNI@", &binaries.folder("bridge")?.display().to_string())
+                .replace("@DNS@", &self.slot.host_address().to_string())
                 .replace("@NODE@", &self.name)
                 .replace("@PAUSE@", container::PAUSE)
                 .replace("@PODS@", &self.slot.node_pods(self.number).to_string())

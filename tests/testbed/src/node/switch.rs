@@ -13,7 +13,6 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::command::{command, run};
-use crate::ovn::Ovn;
 use crate::part::Spec;
 use crate::slot::Slot;
 
@@ -33,10 +32,10 @@ impl Node {
         self.slot.underlay_address(self.number)
     }
 
-    pub(super) async fn ensure_switch(&self) -> Result<()> {
+    pub(super) async fn ensure_switch(&self, southbound: Option<&str>) -> Result<()> {
         let context = || format!("failed to make the switch of node {} run", self.name);
         self.ensure_database().await.with_context(context)?;
-        self.set_up_switch().await.with_context(context)?;
+        self.set_up_switch(southbound).await.with_context(context)?;
         self.ensure_vswitchd().await.with_context(context)?;
         self.ensure_ovn_controller().await.with_context(context)
     }
@@ -63,13 +62,13 @@ impl Node {
         .await
     }
 
-    async fn set_up_switch(&self) -> Result<()> {
-        let southbound = Ovn::new(&self.layout, self.slot).southbound_endpoint();
+    async fn set_up_switch(&self, southbound: Option<&str>) -> Result<()> {
         let address = self.underlay_address().to_string();
         let hardware = self.slot.underlay_hardware_address(self.number);
         // `sh` calls itself what follows the script.
         let script = ["sh", "-c", SETUP, "switch.sh"];
-        let arguments = [self.name.as_str(), &southbound, &address, &hardware];
+        let southbound = southbound.unwrap_or_default();
+        let arguments = [self.name.as_str(), southbound, &address, &hardware];
         self.exec(script.into_iter().chain(arguments))
             .await
             .map(drop)

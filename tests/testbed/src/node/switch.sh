@@ -1,6 +1,7 @@
 #!/bin/sh
 # Sets a node's switch up, as an administrator of a real one would; runs while the database does. What is so already
 # stays so.
+# SOUTHBOUND is empty where somebody else connects the switch with OVN.
 # usage: switch.sh NAME SOUTHBOUND UNDERLAY_ADDRESS UNDERLAY_HARDWARE_ADDRESS
 set -eu
 name=$1 southbound=$2 address=$3 hardware=$4
@@ -21,9 +22,11 @@ $vsctl \
 	-- set Open_vSwitch . \
 	other_config:n-handler-threads=1 \
 	other_config:n-revalidator-threads=1 \
-	external_ids:system-id="$name" \
 	external_ids:hostname="$name" \
-	external_ids:ovn-remote="\"$southbound\"" \
-	external_ids:ovn-encap-type=geneve \
 	external_ids:ovn-encap-ip="$address" \
 	external_ids:ovn-bridge-mappings=public:br-ex
+
+[ -z "$southbound" ] || $vsctl set Open_vSwitch . \
+	external_ids:system-id="$name" \
+	external_ids:ovn-remote="\"$southbound\"" \
+	external_ids:ovn-encap-type=geneve

@@ -30,6 +30,9 @@ pub(super) async fn build(module: &Module, tools: &[Tool], progress: &Progress) 
         let work = tempfile::tempdir_in(&folder).context("failed to make a build folder")?;
         std::fs::write(work.path().join("go.mod"), module.go_mod)?;
         std::fs::write(work.path().join("go.sum"), module.go_sum)?;
+        if let Some(main) = module.main {
+            std::fs::write(work.path().join("main.go"), main)?;
+        }
         go_build(module, tool, work.path(), &step).await?;
         std::fs::rename(work.path().join(tool.name), &target)
             .with_context(|| format!("failed to rename {} into place", tool.name))?;

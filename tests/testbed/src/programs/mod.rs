@@ -88,6 +88,7 @@ const PODS: &[Tool] = &[
         "github.com/containerd/containerd/v2/cmd/ctr",
         &module::CONTAINERD,
     ),
+    built("coredns", ".", &module::COREDNS),
     built("runc", "github.com/opencontainers/runc", &module::RUNC),
     built(
         "bridge",

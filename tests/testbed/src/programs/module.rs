@@ -19,6 +19,8 @@ pub(super) struct Module {
     pub tags: &'static str,
     /// Whether it calls C.
     pub cgo: bool,
+    /// The main package, where the module itself has it instead of what it requires.
+    pub main: Option<&'static str>,
 }
 
 impl Module {
@@ -37,6 +39,7 @@ macro_rules! module {
             ldflags: "-s -w",
             tags: "",
             cgo: false,
+            main: None,
         }
     };
 }
@@ -59,6 +62,12 @@ pub(super) static RUNC: Module = Module {
     tags: "seccomp",
     cgo: true,
     ..module!("runc", "1.5.2")
+};
+
+/// Its own main package has plugins for every cloud, and takes ten times as long to build.
+pub(super) static COREDNS: Module = Module {
+    main: Some(include_str!("../../gomod/coredns/main.go")),
+    ..module!("coredns", "1.12.4")
 };
 
 pub(super) static CNI: Module = module!("cni", "1.9.1");
