@@ -141,6 +141,7 @@ impl Objects {
             routers: Shelf::new(self.routers.clone()),
             groups: Shelf::new(self.groups.clone()),
             floating: Shelf::new(self.floating.clone()),
+            sightings: None,
             tenant_mtu: 1442,
             ..Cloud::default()
         }

@@ -22,9 +22,10 @@ use crate::{
     network::{
         self,
         metrics::{NetworkMetrics, NorthboundMetrics},
+        observer::{Observer, ObserverSettings},
         realiser::{Realiser, RealiserSettings},
     },
-    ovsdb::Tls,
+    ovsdb::{Endpoint, Tls},
 };
 
 use super::{
@@ -60,6 +61,11 @@ pub struct OperatorArguments {
     /// The same of the pods of metadata services.
     #[arg(long, env = "KILONOVA_METADATA_ACCOUNT")]
     metadata_account: Option<String>,
+    /// Where OVN's southbound database is: `ssl:HOST:PORT`, `tcp:HOST:PORT` or `unix:PATH`, several with commas between
+    /// them. It is only read: for where routers' gateways are, and which members of load balancers answer. With --ovn-pki nodes
+    /// are told of it, too; names are resolved here then, since nodes know none of the cluster's.
+    #[arg(long, env = "KILONOVA_OVN_SOUTHBOUND", value_delimiter = ',')]
+    ovn_southbound: Vec<Endpoint>,
     #[command(flatten)]
     pki: PkiArguments,
 }
@@ -110,10 +116,16 @@ pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
         agent_account,
         metadata_account,
         ovn_certificates,
+        ovn_southbound,
         pki,
     } = arguments;
     let endpoints = endpoints_of(&ovn_northbound)?;
-    let pki = pki.settings(&namespace, ovn_certificates.clone());
+    let tls = ovn_certificates.as_deref().map(Tls::in_folder);
+    let observed = (!ovn_southbound.is_empty()).then(|| ObserverSettings {
+        endpoints: ovn_southbound.clone(),
+        tls: tls.clone(),
+    });
+    let pki = pki.settings(&namespace, ovn_certificates, ovn_southbound);
     let pod_account = |name| PodAccount {
         name,
         namespace: namespace.clone(),
@@ -126,7 +138,7 @@ pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
     let metrics = Metrics::new();
     let northbound = (!endpoints.is_empty()).then(|| RealiserSettings {
         endpoints,
-        tls: ovn_certificates.map(|folder| Tls::in_folder(&folder)),
+        tls,
         metrics: metrics.northbound.clone(),
     });
     let client = super::client(&metrics.requests).await?;
@@ -169,7 +181,10 @@ pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
                 networks.clone(),
                 Writer::new(client.clone(), MANAGER),
                 reporter.clone(),
-                northbound.clone().map(Realiser::start),
+                (
+                    northbound.clone().map(Realiser::start),
+                    observed.clone().map(Observer::start),
+                ),
                 tenant_mtu,
                 metrics.networks.clone(),
             ));

@@ -26,10 +26,6 @@ pub struct PkiArguments {
     /// put into the folder of --ovn-certificates.
     #[arg(long, env = "KILONOVA_OVN_PKI")]
     ovn_pki: bool,
-    /// Where nodes find OVN's southbound database: `ssl:HOST:PORT`, several with commas between them. Names are resolved
-    /// here, since nodes know none of the cluster's. Default: nodes are told nothing, and their administrator sets them up.
-    #[arg(long, env = "KILONOVA_OVN_SOUTHBOUND", value_delimiter = ',')]
-    ovn_southbound: Vec<Endpoint>,
     /// The names and addresses that the certificate of the databases is for, with commas between them.
     #[arg(long, env = "KILONOVA_OVN_DATABASE_NAMES", value_delimiter = ',')]
     ovn_database_names: Vec<String>,
@@ -53,16 +49,20 @@ fn life(text: &str) -> Result<Duration, String> {
 
 impl PkiArguments {
     /// What the task is to do, if it is to do anything.
-    pub fn settings(self, namespace: &str, folder: Option<PathBuf>) -> Option<Settings> {
+    pub fn settings(
+        self,
+        namespace: &str,
+        folder: Option<PathBuf>,
+        southbound: Vec<Endpoint>,
+    ) -> Option<Settings> {
         let Self {
             ovn_pki,
-            ovn_southbound,
             ovn_database_names,
             ovn_certificate_life,
         } = self;
         ovn_pki.then(|| Settings {
             namespace: namespace.to_owned(),
-            southbound: ovn_southbound,
+            southbound,
             names: ovn_database_names,
             folder,
             life: ovn_certificate_life.unwrap_or(LIFE),

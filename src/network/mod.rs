@@ -16,6 +16,7 @@
 pub mod allocator;
 pub mod controller;
 pub mod metrics;
+pub mod observer;
 pub mod pki;
 pub mod plan;
 pub mod realiser;

@@ -57,6 +57,7 @@
 //! | [`replica`] | the copy, and the stream of changes | |
 //! | [`session`] | which server; reconnects | ovsdb-server(5) |
 //! | [`northbound`] | the tables of OVN that are in use | ovn-nb(5) |
+//! | [`southbound`] | the same of OVN's other database | ovn-sb(5) |
 //! | [`vswitch`] | the same of one host's switch | ovs-vswitchd.conf.db(5) |
 //!
 //! What holds, whatever servers and networks do:
@@ -87,6 +88,8 @@ pub mod replica;
 pub mod session;
 
 pub mod northbound;
+
+pub mod southbound;
 
 pub mod vswitch;
 

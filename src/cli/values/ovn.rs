@@ -10,8 +10,8 @@ use super::{kubernetes::Resources, types::Words};
 #[derive(Serialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Ovn {
-    /// Where nodes find the southbound database, such as `ssl:ovn.example:6642`, several with commas between them. Names are
-    /// resolved by the operator. Default: the chart's own.
+    /// Where nodes, and the operator, find the southbound database, such as `ssl:ovn.example:6642`, several with commas between
+    /// them. Names are resolved by the operator, which only reads it. Default: the chart's own.
     southbound: String,
     /// A Secret of this namespace with `ca.crt`, `tls.crt` and `tls.key`, by which the operator and an OVN of your own know each
     /// other. Nodes are then set up by their administrators. Default: the operator makes and renews all certificates.

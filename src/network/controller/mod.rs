@@ -20,8 +20,10 @@ use crate::{
 use super::{
     allocator::Allocator,
     metrics::NetworkMetrics,
+    observer::Observer,
     plan::{
         cloud::{Cloud, Shelf},
+        sightings::Sightings,
         survey::Findings,
         topology::Origin,
     },
@@ -111,7 +113,7 @@ impl Caches {
     }
 
     /// Everything, as it is now.
-    fn cloud(&self, tenant_mtu: u16) -> Cloud {
+    fn cloud(&self, tenant_mtu: u16, sightings: Option<Arc<Sightings>>) -> Cloud {
         Cloud {
             networks: Shelf::new(self.networks.all()),
             subnets: Shelf::new(self.subnets.all()),
@@ -123,6 +125,7 @@ impl Caches {
             servers: Shelf::new(self.servers.all()),
             hypervisors: Shelf::new(self.hypervisors.all()),
             tenant_mtu,
+            sightings,
         }
     }
 }
@@ -160,6 +163,8 @@ pub struct Context {
     pub allocator: Allocator,
     /// Who makes OVN agree; none while networks are off.
     pub realiser: Option<Realiser>,
+    /// Who listens to what OVN tells; none if nobody said where.
+    pub observer: Option<Observer>,
     /// The MTU of a tenant's network that does not say its own.
     pub tenant_mtu: u16,
     /// What is counted.
@@ -176,7 +181,7 @@ impl Context {
         caches: Caches,
         writer: Writer,
         reporter: Reporter,
-        realiser: Option<Realiser>,
+        (realiser, observer): (Option<Realiser>, Option<Observer>),
         tenant_mtu: u16,
         metrics: NetworkMetrics,
     ) -> Self {
@@ -186,6 +191,7 @@ impl Context {
             reporter,
             allocator: Allocator::default(),
             realiser,
+            observer,
             tenant_mtu,
             metrics,
             picture: watch::Sender::default(),

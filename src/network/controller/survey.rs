@@ -16,6 +16,7 @@ use crate::{
         router::Router, security_group::SecurityGroup, subnet::Subnet,
     },
     network::{
+        observer::Observer,
         plan::{
             self,
             survey::{Findings, Survey},
@@ -71,7 +72,8 @@ pub async fn once(ctx: &Arc<Context>) {
     let looking = Arc::clone(ctx);
     let done = task::spawn_blocking(move || {
         let began = Instant::now();
-        let survey = plan::survey::survey(&looking.caches.cloud(looking.tenant_mtu));
+        let seen = looking.observer.as_ref().and_then(Observer::sightings);
+        let survey = plan::survey::survey(&looking.caches.cloud(looking.tenant_mtu, seen));
         let took = began.elapsed();
         looking.metrics.survey.observe(took.as_secs_f64());
         survey
@@ -173,7 +175,11 @@ fn found<K: Kind>(findings: &Findings, uid: &str, called: &mut Vec<Origin>) {
 /// A word for each change of anything that surveys look at.
 fn changes(ctx: &Context) -> impl Stream<Item = ()> + Send + Unpin + 'static {
     let caches = &ctx.caches;
-    let all: [BoxStream<'static, ()>; 8] = [
+    let seen = match &ctx.observer {
+        Some(observer) => observer.changes().boxed(),
+        None => stream::pending().boxed(),
+    };
+    let all: [BoxStream<'static, ()>; 9] = [
         caches.networks.changes().map(drop).boxed(),
         caches.subnets.changes().map(drop).boxed(),
         caches.ports.changes().map(drop).boxed(),
@@ -186,6 +192,7 @@ fn changes(ctx: &Context) -> impl Stream<Item = ()> + Send + Unpin + 'static {
             caches.hypervisors.changes().map(drop),
         )
         .boxed(),
+        seen,
     ];
     stream::select_all(all)
 }

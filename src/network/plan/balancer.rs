@@ -19,6 +19,11 @@ use super::{
     world::{Seen, World, owner},
 };
 
+/// What is said of a member that answers, in OpenStack's words.
+const ONLINE: &str = "ONLINE";
+/// The same of one that does not.
+const OFFLINE: &str = "OFFLINE";
+
 /// What is found of a load balancer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BalancerFinding {
@@ -188,15 +193,15 @@ impl<'b, 'a> Look<'b, 'a> {
         for member in &pool.members {
             let found = self.member(pool, member);
             let state = match &found {
-                Err(_) => Some("ERROR"),
-                Ok(_) if pool.health_check.is_none() => Some("NO_MONITOR"),
-                Ok(_) => None,
+                Err(_) => Some("ERROR".to_owned()),
+                Ok(_) if pool.health_check.is_none() => Some("NO_MONITOR".to_owned()),
+                Ok(found) => self.health(pool, member, found),
             };
             self.finding.members.push(MemberStatus {
                 pool: pool.name.clone(),
                 member: called(member),
                 ip: found.as_ref().ok().map(|found| found.ip),
-                state: state.map(str::to_owned),
+                state,
             });
             match found {
                 Ok(found) => members.push(self.made(pool, member, &found)),
@@ -206,6 +211,32 @@ impl<'b, 'a> Look<'b, 'a> {
         members.sort();
         members.dedup();
         members
+    }
+
+    /// Whether a member that is watched lives. Who cannot see says what was seen before.
+    fn health(&self, pool: &MemberPool, member: &Member, found: &Found<'_, '_>) -> Option<String> {
+        let Some(seen) = &self.world.cloud.sightings else {
+            let before = self
+                .balancer
+                .status
+                .iter()
+                .flat_map(|status| &status.members);
+            let name = called(member);
+            let mut same = before.filter(|one| one.pool == pool.name && one.member == name);
+            return same
+                .next()?
+                .state
+                .clone()
+                .filter(|state| state == ONLINE || state == OFFLINE);
+        };
+        let (plug, _) = found.plug.as_ref()?;
+        let listeners = self.balancer.spec.listeners.iter();
+        let protocols: Vec<_> = listeners
+            .filter(|listener| listener.pool == pool.name)
+            .map(|listener| listener.protocol)
+            .collect();
+        let answers = seen.answers(uid(plug.object), found.ip, member.port, &protocols)?;
+        Some(if answers { ONLINE } else { OFFLINE }.to_owned())
     }
 
     fn member(&self, pool: &MemberPool, member: &'a Member) -> Result<Found<'b, 'a>, Problem> {

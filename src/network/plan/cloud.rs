@@ -9,7 +9,7 @@ use crate::api::{
     port::Port, router::Router, security_group::SecurityGroup, server::Server, subnet::Subnet,
 };
 
-use super::topology::Origin;
+use super::{sightings::Sightings, topology::Origin};
 
 /// All objects of a kind, the oldest first.
 #[derive(Debug)]
@@ -83,6 +83,8 @@ pub struct Cloud {
     pub hypervisors: Shelf<Hypervisor>,
     /// The MTU of a tenant's network that does not say its own.
     pub tenant_mtu: u16,
+    /// What OVN tells of the rest; nothing while it cannot be asked.
+    pub sightings: Option<Arc<Sightings>>,
 }
 
 /// An object's UID.

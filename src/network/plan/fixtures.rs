@@ -19,6 +19,7 @@ use crate::api::{
 
 use super::{
     cloud::{Cloud, Shelf},
+    sightings::Sightings,
     survey::{Survey, survey},
 };
 
@@ -34,6 +35,7 @@ pub(crate) struct Draft {
     pub(crate) balancers: Vec<Arc<LoadBalancer>>,
     pub(crate) servers: Vec<Arc<Server>>,
     pub(crate) hypervisors: Vec<Arc<Hypervisor>>,
+    pub(crate) sightings: Option<Arc<Sightings>>,
     made: i64,
 }
 
@@ -188,6 +190,7 @@ impl Draft {
             balancers: Shelf::new(self.balancers.clone()),
             servers: Shelf::new(self.servers.clone()),
             hypervisors: Shelf::new(self.hypervisors.clone()),
+            sightings: self.sightings.clone(),
             tenant_mtu: 1442,
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod cloud;
 pub mod northbound;
+pub mod sightings;
 pub mod topology;
 
 pub mod survey;

@@ -32,6 +32,8 @@ pub struct RouterFinding {
     pub gateway: Option<Uid>,
     /// The nodes that its gateway may be on, the preferred first.
     pub candidates: Vec<String>,
+    /// The node that its gateway is on, as far as anybody knows.
+    pub node: Option<String>,
     /// The addresses that it has outside and of which something is made.
     pub outside: Vec<PortAddress>,
     /// The addresses that it has inside and of which something is made.
@@ -62,6 +64,7 @@ pub fn look<'a>(world: &mut World<'a>, router: &'a Router) -> Draft<'a> {
         seen: Seen::of("Router", router),
         gateway: None,
         candidates: Vec::new(),
+        node: None,
         outside: Vec::new(),
         inside: Vec::new(),
         routes: Vec::new(),
@@ -151,6 +154,10 @@ fn outside(world: &mut World<'_>, draft: &mut Draft<'_>) {
         let problem = Problem::NoSubnetYet(full(net.object));
         draft.finding.seen.problems.push(problem);
     }
+    draft.finding.node = match &world.cloud.sightings {
+        Some(seen) => seen.gateways.get(uid(router)).cloned(),
+        None => held.and_then(|held| held.node.clone()),
+    };
     draft.finding.candidates = match &net.object.spec.provider {
         Some(provider) => chassis::candidates(world.cloud, router, &provider.physical_network),
         None => Vec::new(),

@@ -36,6 +36,13 @@ async fn answers(
     Ok(counts)
 }
 
+/// Waits until the load balancer says that so many of its members live.
+async fn online(tenant: &Tenant, count: usize) -> Result<()> {
+    let wanted = format!("--for=jsonpath={{.status.online}}={count}");
+    let words = ["wait", "loadbalancer/www", &wanted, "--timeout=60s"];
+    tenant.kubectl(&words).await.map(drop)
+}
+
 #[tokio::test]
 async fn routers_floating_ips_and_load_balancers_lead_where_they_say() -> Result<()> {
     let (_turn, tenant) = super::turn().await?;
@@ -128,9 +135,10 @@ async fn routers_floating_ips_and_load_balancers_lead_where_they_say() -> Result
         .await?;
     serving_one.stop().await?;
     both(12, &["web-2"]).await?;
-    // That it also tells so in its status is for when somebody reads the southbound database, where OVN says it.
+    online(&tenant, 1).await?;
     let again = one.serve(SERVE).await?;
     both(2, &["web-1", "web-2"]).await?;
+    online(&tenant, 2).await?;
     for server in [again, serving_two] {
         server.stop().await?;
     }

@@ -3,45 +3,22 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use testbed::{Seen, Testbed, wait_for};
+use testbed::{Seen, wait_for};
 
+use super::cloud::Tenant;
 use crate::shared::SOON;
 
-/// The node on which a router's gateway is.
-async fn gateway_node(testbed: &Testbed, router: &str) -> Result<String> {
-    let ovn = testbed.ovn();
-    let columns = "--columns=chassis,logical_port";
-    let kind = "type=chassisredirect";
-    let words = [
-        "--bare",
-        "--no-headings",
-        "--format=csv",
-        columns,
-        "find",
-        "Port_Binding",
-        kind,
-    ];
-    let bindings = ovn.sbctl(words).await?;
-    let mut bindings = bindings.lines().filter_map(|line| line.split_once(','));
-    let Some((chassis, _)) = bindings.find(|(_, port)| port.contains(router)) else {
-        return Ok(String::new());
-    };
-    if chassis.is_empty() {
-        return Ok(String::new());
-    }
-    let name = ovn.sbctl(["get", "Chassis", chassis, "name"]).await?;
-    Ok(name.trim().trim_matches('"').to_owned())
+/// The node on which a router's gateway is, as the router says.
+async fn gateway_node(tenant: &Tenant) -> Result<String> {
+    let path = "jsonpath={.status.gateway.node}";
+    tenant.kubectl(&["get", "router/front", "-o", path]).await
 }
 
 #[tokio::test]
 async fn another_node_takes_the_gateway_over() -> Result<()> {
     let (_turn, tenant) = super::turn().await?;
     tenant.network("front", "10.0.0.0/24", None).await?;
-    // As OVN says it, until routers tell it themselves: that is in the southbound database, which nobody reads yet.
-    let uid = tenant
-        .kubectl(&["get", "router/front", "-o", "jsonpath={.metadata.uid}"])
-        .await?;
-    let node = async || gateway_node(tenant.testbed, &uid).await;
+    let node = async || gateway_node(&tenant).await;
     let active = wait_for("a node to have the gateway", SOON, async || {
         Ok(match node().await? {
             name if name.is_empty() => Seen::NotYet("none has".to_owned()),
@@ -63,12 +40,16 @@ async fn another_node_takes_the_gateway_over() -> Result<()> {
         "gateway {active} lost its power; a guest on {home} reached the outside again after {:?}",
         began.elapsed()
     );
-    let taken = wait_for("OVN to tell of the gateway's new node", SOON, async || {
-        Ok(match node().await? {
-            name if name == active || name.is_empty() => Seen::NotYet(name),
-            name => Seen::Wanted(name),
-        })
-    })
+    let taken = wait_for(
+        "the router to tell of its gateway's new node",
+        SOON,
+        async || {
+            Ok(match node().await? {
+                name if name == active || name.is_empty() => Seen::NotYet(name),
+                name => Seen::Wanted(name),
+            })
+        },
+    )
     .await;
     tenant.testbed.boot(&active).await?;
     eprintln!("now {}", taken?);

@@ -46,6 +46,8 @@ true
 {{- if include "kilonova.ovnPki" . }}
 - name: KILONOVA_OVN_PKI
   value: "true"
+{{- end }}
+{{- if or .Values.ovn.central.enabled .Values.ovn.southbound }}
 - name: KILONOVA_OVN_SOUTHBOUND
   value: {{ .Values.ovn.southbound | default (printf "ssl:%s-southbound.%s.%s:6642" $name $place $domain) }}
 {{- end }}

@@ -45,7 +45,7 @@ pub fn router(router: &Router, finding: &RouterFinding, news: &News<'_>) -> Rout
         GatewayStatus {
             network: network.clone(),
             addresses: replaced(kept, news.addresses(Role::Gateway)),
-            node: held.as_ref().and_then(|held| held.node.clone()),
+            node: finding.node.clone(),
             candidates: finding.candidates.clone(),
         }
     });

@@ -1,9 +1,14 @@
 //! The same of routers, floating IPs and load balancers.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::{
-    super::fixtures::{Draft, id},
+    super::{
+        fixtures::{Draft, id},
+        sightings::{Sightings, Watched},
+    },
     against,
 };
 
@@ -404,4 +409,54 @@ fn a_load_balancer_says_which_members_are_left_out() {
             "there is no subnet \"gone\" in this project: make it, or make the load balancer with another one"
         ]
     );
+}
+
+#[test]
+fn what_ovn_tells_of_gateways_and_members_is_passed_on_and_stays_while_it_is_silent() {
+    let mut draft = shop();
+    draft.plugged("shop/a", "front", "10.0.0.5");
+    draft.plugged("shop/b", "front", "10.0.0.6");
+    let mut status = joined(&[], true);
+    status["gateway"]["node"] = json!("n7");
+    let spec = json!({"externalGateway": {"network": "infra/internet"}});
+    draft.router("shop/edge", spec, status);
+    let members = json!([{"portName": "a", "port": 80}, {"portName": "b", "port": 80}]);
+    let spec = json!({
+        "subnet": "front-v4",
+        "listeners": [{"name": "http", "protocol": "Tcp", "port": 80, "pool": "web"}],
+        "pools": [{"name": "web", "members": members, "healthCheck": {}}],
+    });
+    let status = json!({
+        "address": {"subnet": "front-v4", "ip": "10.0.0.40"},
+        "members": [{"pool": "web", "member": "port a", "ip": "10.0.0.5", "state": "OFFLINE"}],
+    });
+    draft.balancer("shop/lb", spec, status);
+    let said = |draft: &Draft| {
+        let found = draft.survey().findings;
+        let node = found.routers[&id("Router", "shop/edge")].node.clone();
+        let members = &found.balancers[&id("LoadBalancer", "shop/lb")].members;
+        let states: Vec<_> = members.iter().map(|member| member.state.clone()).collect();
+        (node, states)
+    };
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(said(&draft), (text("n7"), vec![text("OFFLINE"), None]));
+
+    let mut seen = Sightings::default();
+    draft.sightings = Some(Arc::new(seen.clone()));
+    assert_eq!(said(&draft), (None, vec![None, None]), "OVN has neither");
+
+    seen.gateways
+        .insert(id("Router", "shop/edge"), "n1".to_owned());
+    for (port, ip, answers) in [("shop/a", "10.0.0.5", true), ("shop/b", "10.0.0.6", false)] {
+        let watched = Watched {
+            port: id("Port", port),
+            address: ip.parse().unwrap(),
+            protocol: "tcp".to_owned(),
+            number: 80,
+        };
+        seen.members.insert(watched, answers);
+    }
+    draft.sightings = Some(Arc::new(seen));
+    let states = vec![text("ONLINE"), text("OFFLINE")];
+    assert_eq!(said(&draft), (text("n1"), states));
 }

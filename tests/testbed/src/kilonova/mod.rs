@@ -72,12 +72,11 @@ pub async fn ensure_operator(
     let kubeconfig = layout.kubeconfig(OPERATOR);
     cluster.ensure_kubeconfig(&account, &kubeconfig).await?;
     let words = arguments::operator(binary, operator_address(slot));
+    let ovn = Ovn::new(layout, slot);
     let spec = Spec::host(OPERATOR, words)
         .env("KUBECONFIG", kubeconfig.display().to_string())
-        .env(
-            "KILONOVA_OVN_NORTHBOUND",
-            Ovn::new(layout, slot).northbound_endpoint(),
-        );
+        .env("KILONOVA_OVN_NORTHBOUND", ovn.northbound_endpoint())
+        .env("KILONOVA_OVN_SOUTHBOUND", ovn.southbound_endpoint());
     let operator = Part::new(layout, OPERATOR);
     operator.ensure(spec).await?;
     operator

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use crate::network::plan::northbound::desired::{Builder, reference};
 use crate::network::plan::northbound::tables::Kind;
+use crate::network::plan::sightings::gateway_port;
 use crate::network::plan::topology::{Floating, Gateway, Router, Switch, Topology};
 use crate::ovsdb::northbound::{
     GatewayChassis, LogicalRouterPort, LogicalRouterStaticRoute, Nat, Texts,
@@ -35,7 +36,7 @@ pub fn rows(
     if gateway.chassis.is_empty() || networks(outside, &gateway.interface).is_empty() {
         return;
     }
-    let name = format!("gateway-{uid}");
+    let name = gateway_port(uid);
     port(
         topology,
         uid,
