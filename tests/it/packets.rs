@@ -7,6 +7,7 @@
 
 mod cloud;
 mod edge;
+mod example;
 mod forgery;
 mod gateway;
 mod metadata;

@@ -14,18 +14,21 @@ use crate::testbed::{GuestImage, Testbed};
 /// Under emulation a guest of the larger image takes a minute and a half to be up.
 const READY_TIMEOUT: &str = "--timeout=300s";
 
+/// What `examples/quickstart.yaml` is on this testbed.
+pub async fn quickstart(testbed: &Testbed) -> Result<String> {
+    let template = workspace().join("examples/quickstart.yaml");
+    let manifests = std::fs::read_to_string(&template)
+        .with_context(|| format!("failed to read {}", template.display()))?;
+    let served = testbed.image(GuestImage::Tiny).await?;
+    Ok(manifests
+        .replace("${TINY_URL}", &served.url)
+        .replace("${TINY_SHA256}", &served.sha256))
+}
+
 /// Applies the examples and waits until every server is ready. Returns the file that was applied.
 pub async fn apply(testbed: &Testbed, progress: &Progress) -> Result<PathBuf> {
     let step = progress.step("examples/quickstart.yaml");
-    let template = workspace().join("examples/quickstart.yaml");
-    let mut manifests = std::fs::read_to_string(&template)
-        .with_context(|| format!("failed to read {}", template.display()))?;
-    for (placeholder, image) in [("TINY", GuestImage::Tiny), ("DEBIAN", GuestImage::Debian)] {
-        let served = testbed.image(image).await?;
-        manifests = manifests
-            .replace(&format!("${{{placeholder}_URL}}"), &served.url)
-            .replace(&format!("${{{placeholder}_SHA256}}"), &served.sha256);
-    }
+    let manifests = quickstart(testbed).await?;
     let applied = testbed.layout().root().join("quickstart.yaml");
     write_file(&applied, manifests.as_bytes())?;
     let cluster = testbed.cluster().await?;

@@ -12,9 +12,9 @@ use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
 use super::watch::{Listener, Sighting, Watch};
-use crate::kilonova::binary::workspace;
+use crate::examples;
 use crate::node::Node;
-use crate::testbed::{GuestImage, Testbed};
+use crate::testbed::Testbed;
 
 const PROJECT: &str = "bench";
 const MANAGER: &str = "devstack-bench";
@@ -204,14 +204,8 @@ async fn wait_hypervisors(testbed: &Testbed) -> Result<()> {
 }
 
 async fn quickstart(testbed: &Testbed) -> Result<Vec<Value>> {
-    let path = workspace().join("examples/quickstart.yaml");
-    let context = || format!("failed to read {}", path.display());
-    let image = testbed.image(GuestImage::Tiny).await?;
-    let text = std::fs::read_to_string(&path)
-        .with_context(context)?
-        .replace("${TINY_URL}", &image.url)
-        .replace("${TINY_SHA256}", &image.sha256);
-    serde_saphyr::from_multiple(&text).with_context(context)
+    let text = examples::quickstart(testbed).await?;
+    serde_saphyr::from_multiple(&text).context("examples/quickstart.yaml is not a list of objects")
 }
 
 async fn apply(client: &kube::Client, object: &Value) -> Result<()> {
