@@ -9,9 +9,11 @@
 //!            desired rows ──diff with the replica──► transactions ──► OVN's northbound database
 //!                                                                          │ northd, ovn-controller
 //!      ports' status ◄── `up` of logical switch ports ◄──────────────────── flows on the nodes
+//!                                                                          │
+//!      sightings ◄── where gateways are, which members answer ◄── OVN's southbound database
 //! ```
 //!
-//! The room never speaks to a node, and never decides where a server runs.
+//! Sightings are part of what is surveyed, beside the objects. The room never speaks to a node, and never decides where a server runs.
 
 pub mod allocator;
 pub mod controller;
