@@ -8,9 +8,12 @@ use std::process::Command;
 
 use testbed::{Progress, container, layout};
 
-/// In mount namespaces of its own, with `$0` as a root that is read only, but for the agent's state: runs the words.
+/// In mount namespaces of its own, with `$0` as a root that is read only, but for the agent's state, and with the devices
+/// that every container has: runs the words.
 const INSIDE: &str = r#"
 mount --bind "$0" "$0"
+mkdir --parents "$0/dev"
+mount --bind /dev "$0/dev"
 mount --options remount,bind,ro "$0"
 mount --types tmpfs --options mode=0755 tmpfs "$0/var/lib/kilonova"
 exec env --ignore-environment PATH=/usr/sbin:/usr/bin chroot "$@"
