@@ -232,6 +232,10 @@ fn tell(error: &writer::Error) -> &'static str {
             warn!(error = chain, "the run failed; trying again");
             "retry"
         }
+        Failure::Ending => {
+            debug!(error = chain, "the namespace is being deleted");
+            "ending"
+        }
         Failure::Refused => {
             warn!(error = chain, "the API server refuses this");
             "refused"
@@ -244,7 +248,7 @@ fn after(error: &writer::Error) -> Action {
     Action::requeue(match error.failure() {
         Failure::Conflict => AFTER_CONFLICT,
         Failure::NotFound | Failure::Unreachable => AFTER_FAILURE,
-        Failure::Refused => AFTER_REFUSAL,
+        Failure::Refused | Failure::Ending => AFTER_REFUSAL,
     })
 }
 

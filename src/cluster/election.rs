@@ -205,7 +205,7 @@ impl Election {
         }
         let advice = match error.failure() {
             // Only the namespace can be missing: a Lease that is not there is made.
-            Failure::NotFound => {
+            Failure::NotFound | Failure::Ending => {
                 "is the namespace there? make it, or name another with --namespace"
             }
             Failure::Refused => {

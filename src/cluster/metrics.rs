@@ -35,7 +35,7 @@ pub type Latencies<L> = Family<L, Histogram, Latency>;
 pub struct Outcome {
     /// The controller's name.
     pub controller: &'static str,
-    /// `ok`, `conflict`, `retry`, `refused` or `panic`.
+    /// `ok`, `conflict`, `retry`, `refused`, `ending` or `panic`.
     pub outcome: &'static str,
 }
 
@@ -77,7 +77,7 @@ impl ControllerMetrics {
 
     /// Counts from 0 what has not happened to this controller yet: the first time would be no increase otherwise.
     pub fn begin(&self, controller: &'static str) {
-        for outcome in ["ok", "conflict", "retry", "refused", "panic"] {
+        for outcome in ["ok", "conflict", "retry", "refused", "ending", "panic"] {
             drop(self.outcomes.get_or_create(&Outcome {
                 controller,
                 outcome,

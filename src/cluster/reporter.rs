@@ -6,9 +6,12 @@ use kube::{
     runtime::events::{Event, EventType, Recorder, Reporter as Origin},
 };
 use tokio::sync::mpsc;
-use tracing::warn;
+use tracing::{debug, warn};
 
-use super::{request::in_time, telemetry};
+use super::{
+    request::{Failure, in_time},
+    telemetry,
+};
 
 /// Publishes events as one component.
 #[derive(Clone)]
@@ -79,12 +82,22 @@ async fn publish(recorder: Recorder, mut queue: mpsc::Receiver<(ObjectReference,
             about.name.as_deref().unwrap_or_default()
         );
         let publishing = recorder.publish(&event, &about);
-        if let Err(error) = in_time("publish an event on", subject, publishing).await {
-            warn!(
-                reason = event.reason,
-                error = telemetry::chain(&error),
-                "an event could not be published"
-            );
+        let Err(error) = in_time("publish an event on", subject, publishing).await else {
+            continue;
+        };
+        let (reason, chain) = (event.reason, telemetry::chain(&error));
+        match error.failure() {
+            // Whoever deletes a namespace wants to hear no more of what is in it.
+            Failure::Ending | Failure::NotFound => {
+                debug!(
+                    reason,
+                    error = chain,
+                    "an event came too late for its namespace"
+                );
+            }
+            Failure::Refused | Failure::Conflict | Failure::Unreachable => {
+                warn!(reason, error = chain, "an event could not be published");
+            }
         }
     }
 }

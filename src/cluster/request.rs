@@ -27,6 +27,9 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// ([`super::cache`]), so that only dead connections end.
 const SILENCE_MAX: Duration = Duration::from_secs(75);
 
+/// What Kubernetes calls it that a namespace takes nothing new because it is being deleted.
+const ENDING: &str = "NamespaceTerminating";
+
 /// A request to the API server that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to {operation} {subject}")]
@@ -54,6 +57,8 @@ pub enum Failure {
     NotFound,
     /// The API server will not have it; trying again would not help.
     Refused,
+    /// The namespace is on its way out and takes nothing new: nobody is to blame, and nothing is to be done.
+    Ending,
     /// The API server was not reached, or not able: try again later.
     Unreachable,
 }
@@ -109,6 +114,7 @@ impl Error {
                 Failure::Conflict
             }
             kube::Error::Api(status) if status.is_not_found() => Failure::NotFound,
+            kube::Error::Api(status) if is_ending(status) => Failure::Ending,
             // Not asked too often, and not with a token that has just ended: the next one is on its way.
             kube::Error::Api(status)
                 if (400..500).contains(&status.code) && !matches!(status.code, 401 | 429) =>
@@ -118,6 +124,12 @@ impl Error {
             _ => Failure::Unreachable,
         }
     }
+}
+
+/// Whether the namespace that something was to be made in is being deleted.
+fn is_ending(status: &Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.into_iter().any(|cause| cause.reason == ENDING)
 }
 
 /// A client that gives up: on connections that do not come about, and on those that have died without a word. Each of
@@ -194,6 +206,7 @@ pub async fn read<K: Object>(
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::Secret;
+    use serde_json::json;
 
     use super::*;
     use crate::cluster::{
@@ -202,6 +215,35 @@ mod tests {
     };
 
     const SECRET: &str = "/api/v1/namespaces/shop/secrets/s";
+
+    #[tokio::test]
+    async fn a_namespace_that_ends_is_no_refusal() {
+        // As an API server of 1.34 says it of an object that is to be made.
+        let answer = |causes: serde_json::Value| {
+            Answer::Json(
+                403,
+                json!({
+                    "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                    "message": "securitygroups.kilonova.dev \"default\" is forbidden: unable to create new content in \
+                        namespace shop because it is being terminated",
+                    "reason": "Forbidden", "code": 403,
+                    "details": {"name": "default", "group": "kilonova.dev", "kind": "securitygroups", "causes": causes},
+                }),
+            )
+        };
+        let ending = json!([{
+            "reason": "NamespaceTerminating", "message": "namespace shop is being terminated", "field": "metadata.namespace",
+        }]);
+        let server = MockServer::new();
+        server
+            .on("GET", SECRET, answer(ending))
+            .on("GET", SECRET, answer(json!([])));
+        let client = server.client();
+        for expected in [Failure::Ending, Failure::Refused] {
+            let error = read::<Secret>(&client, Some("shop"), "s").await;
+            assert_eq!(error.unwrap_err().failure(), expected);
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_read_is_there_or_absent_or_unknown() {

@@ -56,8 +56,9 @@ impl Reconciler for ServerController {
             return Ok(Action::await_change());
         }
         let trouble = match acted.as_ref().map_err(Error::failure) {
-            // Somebody was faster, or nobody can be told: whatever was decided, nothing of it is known to hold.
-            Err(Failure::Conflict | Failure::Unreachable) => {
+            // Somebody was faster, or nobody can be told: whatever was decided, nothing of it is known to hold. What is in
+            // a namespace that is being deleted is deleted next.
+            Err(Failure::Conflict | Failure::Unreachable | Failure::Ending) => {
                 return acted.map(|()| later(&decision, &[]));
             }
             Err(Failure::Refused | Failure::NotFound) => {
@@ -194,7 +195,10 @@ async fn act(
             Ok(None) => {}
             Err(error) => {
                 // A claim that was refused is no claim: the place goes back. One whose answer was lost may stand.
-                let refused = matches!(error.failure(), Failure::Refused | Failure::NotFound);
+                let refused = matches!(
+                    error.failure(),
+                    Failure::Refused | Failure::NotFound | Failure::Ending
+                );
                 if matches!(step, Step::Hold | Step::Claim) && refused {
                     ctx.scheduler.forget(&server);
                 }
