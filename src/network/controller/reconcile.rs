@@ -72,7 +72,7 @@ impl<K: Kind> Reconciler for Controller<K> {
             Err(Failure::Refused | Failure::NotFound) => {
                 made.as_ref().err().map(|error| telemetry::chain(error))
             }
-            Err(Failure::Conflict | Failure::Unreachable) | Ok(()) => None,
+            Err(Failure::Conflict | Failure::Unreachable | Failure::Ending) | Ok(()) => None,
         };
         let standing = ctx.standing(K::row(finding));
         let news = News {
@@ -106,11 +106,15 @@ async fn hold<K: Kind>(ctx: &Context, object: Arc<K>, seen: &Seen) -> Result<Opt
     match keep::keep(&*object, !seen.users.is_empty() || giving()) {
         Keep::AsItIs => Ok(Some(object)),
         Keep::Release => ctx.writer.release(&*object, IN_USE).await.map(|()| None),
-        Keep::Hold => {
-            let held = ctx.writer.hold(&*object, IN_USE).await?;
-            K::cache(&ctx.caches).remember(held.clone());
-            Ok(Some(Arc::new(held)))
-        }
+        Keep::Hold => match ctx.writer.hold(&*object, IN_USE).await {
+            Ok(held) => {
+                K::cache(&ctx.caches).remember(held.clone());
+                Ok(Some(Arc::new(held)))
+            }
+            // It was deleted before it was held.
+            Err(error) if error.failure() == Failure::NotFound => Ok(None),
+            Err(error) => Err(error),
+        },
     }
 }
 
@@ -165,6 +169,7 @@ async fn report<K: Kind>(ctx: &Context, object: &K, status: K::Status) -> Result
         .writer
         .apply_status(object, &status, Claim::Exclusive)
         .await;
+    let forget = || ctx.allocator.forget(&object.uid().unwrap_or_default());
     match written {
         Ok(None) => Ok(()),
         Ok(Some(written)) => {
@@ -179,8 +184,14 @@ async fn report<K: Kind>(ctx: &Context, object: &K, status: K::Status) -> Result
         }
         Err(error) => {
             // A claim that was refused is no claim. One whose answer was lost may stand.
-            if matches!(error.failure(), Failure::Refused | Failure::NotFound) {
-                ctx.allocator.forget(&object.uid().unwrap_or_default());
+            match error.failure() {
+                Failure::Refused | Failure::Ending => forget(),
+                // It was deleted meanwhile: there is nothing to say of it.
+                Failure::NotFound => {
+                    forget();
+                    return Ok(());
+                }
+                Failure::Conflict | Failure::Unreachable => {}
             }
             Err(error)
         }

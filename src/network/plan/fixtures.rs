@@ -20,6 +20,7 @@ use crate::api::{
 use super::{
     cloud::{Cloud, Shelf},
     sightings::Sightings,
+    keep::IN_USE,
     survey::{Survey, survey},
 };
 
@@ -65,6 +66,7 @@ impl Draft {
         meta.uid = Some(id(&kind, full));
         meta.generation = Some(1);
         meta.resource_version = Some("1".to_owned());
+        meta.finalizers = Some(vec![IN_USE.to_owned()]);
         meta.creation_timestamp = Some(Time(Timestamp::from_second(self.made).unwrap()));
         Arc::new(object)
     }

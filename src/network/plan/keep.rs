@@ -18,9 +18,14 @@ pub enum Keep {
     AsItIs,
 }
 
+/// Whether the object stays for as long as it is used, whoever deletes it.
+pub fn is_held<K: Resource>(object: &K) -> bool {
+    object.finalizers().iter().any(|name| name == IN_USE)
+}
+
 /// Whether the object must be held, can be let go, or stays as it is.
 pub fn keep<K: Resource>(object: &K, used: bool) -> Keep {
-    let held = object.finalizers().iter().any(|name| name == IN_USE);
+    let held = is_held(object);
     let leaving = object.meta().deletion_timestamp.is_some();
     match (leaving, held) {
         (false, false) => Keep::Hold,

@@ -14,7 +14,8 @@ use crate::api::{
 
 use super::{
     cloud::{Cloud, age, full, home, leaving, name, uid},
-    ledger::{Book, Ledger, whole},
+    keep::is_held,
+    ledger::{Book, Giving, Ledger, whole},
     problem::Problem,
 };
 
@@ -136,7 +137,13 @@ impl<'a> Layout<'a> {
         let accepted = problems.is_empty();
         let pools = pools(subnet, &mut problems);
         rest(subnet, &mut problems);
-        let closing = leaving(subnet) || network.is_some_and(leaving);
+        let giving = if !accepted || leaving(subnet) || network.is_some_and(leaving) {
+            Giving::Closed
+        } else if is_held(subnet) && network.is_some_and(is_held) {
+            Giving::Open
+        } else {
+            Giving::NotYet
+        };
         let book = Book::new(full(subnet), spec.cidr, gateway, &pools);
         let network = network.map(uid);
         if let Some(net) = network.and_then(|network| self.nets.get_mut(network)) {
@@ -154,7 +161,7 @@ impl<'a> Layout<'a> {
             accepted,
             problems,
         };
-        let book = book.slaac(sub.is_slaac()).closed(closing || !accepted);
+        let book = book.slaac(sub.is_slaac()).giving(giving);
         ledger.open(sub.uid, book);
         self.subs.insert(sub.uid, sub);
     }

@@ -13,7 +13,7 @@ use super::{problem::Problem, topology::Uid};
 
 mod book;
 
-pub use book::{Book, whole};
+pub use book::{Book, Giving, whole};
 
 /// Who has an address.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -90,6 +90,8 @@ pub enum Problem {
     SubnetRefused(String),
     #[error("subnet {0} is being deleted and gives out no addresses: use another one")]
     SubnetLeaving(String),
+    #[error("subnet {0} was made just now and gives out addresses in a moment")]
+    SubnetNew(String),
     #[error("{ip} is in no subnet of network {network}: its subnets are {subnets}")]
     AddressNowhere {
         ip: IpAddr,
@@ -283,6 +285,7 @@ impl Problem {
             Self::NoNetwork(_) | Self::NetworkReplaced(_) => "NoNetwork",
             Self::NetworkLeaving(_) | Self::SubnetLeaving(_) => "BeingDeleted",
             Self::NetworkRefused(_) | Self::SubnetRefused(_) => "Refused",
+            Self::SubnetNew(_) => "NotAllocated",
             Self::NoSubnetYet(_)
             | Self::NoSubnet { .. }
             | Self::NoRouterSubnet(_)

@@ -1,9 +1,12 @@
 //! What makes no sense is refused in words that name the culprit, and leaves everything else as it was.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::{
     fixtures::{Draft, id, leaving},
+    owner,
     survey::Survey,
 };
 
@@ -54,6 +57,44 @@ fn equal_objects_make_an_equal_survey() {
             .len(),
         2
     );
+}
+
+#[test]
+fn a_subnet_gives_nothing_out_while_it_can_still_vanish_at_once() {
+    let mut draft = Draft::default();
+    draft
+        .plain("shop/front", "10.0.0.0/24")
+        .port("shop/a", "front", json!({}), json!({}));
+    let owner = owner(&*draft.ports[0]);
+    let given = |draft: &Draft| {
+        let Survey {
+            findings, ledger, ..
+        } = draft.survey();
+        let mut ledger = ledger;
+        let demand = &findings.ports[&owner.uid].demand;
+        let given = ledger.take(&owner, demand);
+        given.map_err(|problem| (problem.reason(), problem.to_string()))
+    };
+    assert!(given(&draft).is_ok());
+    let (subnet, network) = (
+        Arc::clone(&draft.subnets[0]),
+        Arc::clone(&draft.networks[0]),
+    );
+    let words = "subnet shop/front-v4 was made just now and gives out addresses in a moment";
+    // As the objects are before the operator has put its finalizer on them.
+    Arc::make_mut(&mut draft.subnets[0]).metadata.finalizers = None;
+    assert_eq!(
+        given(&draft).unwrap_err(),
+        ("NotAllocated", words.to_owned())
+    );
+    draft.subnets[0] = subnet;
+    Arc::make_mut(&mut draft.networks[0]).metadata.finalizers = None;
+    assert_eq!(
+        given(&draft).unwrap_err(),
+        ("NotAllocated", words.to_owned())
+    );
+    draft.networks[0] = network;
+    assert!(given(&draft).is_ok());
 }
 
 #[test]

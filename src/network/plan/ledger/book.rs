@@ -13,6 +13,17 @@ use crate::{
 
 use super::{Owner, Wish};
 
+/// Whether a subnet gives out addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Giving {
+    /// It does.
+    Open,
+    /// Not yet: until it is held it may vanish at once, and whoever had an address of it would have it for ever.
+    NotYet,
+    /// Never again, or not as it is.
+    Closed,
+}
+
 /// The addresses of one subnet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Book {
@@ -24,8 +35,7 @@ pub struct Book {
     pools: Vec<(u128, u128)>,
     /// Whether guests make their own addresses.
     slaac: bool,
-    /// Whether nothing is given out any more.
-    closed: bool,
+    giving: Giving,
     taken: BTreeMap<u128, Arc<Owner>>,
     /// How many of the taken are of the pools.
     used: u128,
@@ -52,7 +62,7 @@ impl Book {
             gateway: gateway.map(number),
             pools,
             slaac: false,
-            closed: false,
+            giving: Giving::Open,
             taken: BTreeMap::new(),
             used: 0,
             next: 0,
@@ -65,10 +75,10 @@ impl Book {
         Self { slaac, ..self }
     }
 
-    /// The same, from which nothing is given out any more.
+    /// The same, with another answer to who asks for an address.
     #[must_use]
-    pub fn closed(self, closed: bool) -> Self {
-        Self { closed, ..self }
+    pub fn giving(self, giving: Giving) -> Self {
+        Self { giving, ..self }
     }
 
     /// How many addresses can be given out at all.
@@ -80,7 +90,7 @@ impl Book {
 
     /// How many addresses are free to be given out.
     pub fn free(&self) -> u128 {
-        if self.closed {
+        if self.giving == Giving::Closed {
             return 0;
         }
         self.size().saturating_sub(self.used)
@@ -151,7 +161,7 @@ impl Book {
 
     /// Whether anything is free that was not in an earlier book.
     pub(super) fn has_room_beside(&self, before: &Self) -> bool {
-        let changed = self.pools != before.pools || self.closed != before.closed;
+        let changed = self.pools != before.pools || self.giving != before.giving;
         changed || before.taken.keys().any(|at| !self.taken.contains_key(at))
     }
 
@@ -190,8 +200,10 @@ impl Book {
     }
 
     fn of(&self, wish: Wish, mac: Option<Mac>, owner: &Owner) -> Result<u128, Problem> {
-        if self.closed {
-            return Err(Problem::SubnetLeaving(self.called.clone()));
+        match self.giving {
+            Giving::Open => {}
+            Giving::NotYet => return Err(Problem::SubnetNew(self.called.clone())),
+            Giving::Closed => return Err(Problem::SubnetLeaving(self.called.clone())),
         }
         let wish = match (wish, mac) {
             (Wish::This(ip), Some(mac)) if self.slaac => self.own_wish(ip, mac)?,
