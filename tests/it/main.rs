@@ -22,6 +22,7 @@ mod shared;
 mod actions;
 mod bad_input;
 mod central;
+mod churn;
 mod debian;
 mod firmware;
 mod image;
