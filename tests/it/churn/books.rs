@@ -85,7 +85,7 @@ impl<'a> Books<'a> {
                 return Some(condition["message"].to_string());
             }
         }
-        if self.has_to_be_made(object) && !is_made(object) {
+        if has_to_be_made(object) && !is_made(object) {
             return Some(format!("it can be made, and is not: {status}"));
         }
         // The rows of one that leads to a load balancer are that one's.
@@ -97,16 +97,6 @@ impl<'a> Books<'a> {
         }
         (self.has_to_have_address(object) && addresses(object).is_empty())
             .then(|| format!("it can have an address, and has none: {status}"))
-    }
-
-    /// What needs nobody, or nobody who is not there.
-    fn has_to_be_made(&self, object: &DynamicObject) -> bool {
-        match kind(object) {
-            "Router" | "SecurityGroup" => true,
-            "Network" => object.data["spec"]["provider"].is_null(),
-            "Port" => !object.data["status"]["mac"].is_null(),
-            _ => false,
-        }
     }
 
     /// Whoever wants any address where one is free.
@@ -214,9 +204,7 @@ impl<'a> Books<'a> {
         let home = object.namespace().unwrap_or_default();
         let there = reference(object, &spec["network"]).0;
         let gateway = self.by_uid(&text(&status["gateway"]["network"]));
-        let out = gateway
-            .and_then(|network| network.namespace())
-            .unwrap_or_default();
+        let out = gateway.and_then(ResourceExt::namespace).unwrap_or_default();
         let parts = match kind(object) {
             "Port" | "FloatingIP" => vec![(there, addresses(object))],
             "LoadBalancer" => vec![
@@ -298,6 +286,16 @@ fn holds(object: &DynamicObject, name: &str) -> bool {
 
 fn reason<'a>(object: &'a DynamicObject, name: &str) -> Option<&'a str> {
     condition(object, name)?["reason"].as_str()
+}
+
+/// What needs nobody, or nobody who is not there.
+fn has_to_be_made(object: &DynamicObject) -> bool {
+    match kind(object) {
+        "Router" | "SecurityGroup" => true,
+        "Network" => object.data["spec"]["provider"].is_null(),
+        "Port" => !object.data["status"]["mac"].is_null(),
+        _ => false,
+    }
 }
 
 /// Whether it says that OVN has it.

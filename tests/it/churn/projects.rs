@@ -8,6 +8,7 @@ use kilonova::api::{
     router::Router, security_group::SecurityGroup, server::Server, subnet::Subnet,
 };
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, PostParams};
+use kube::core::TypeMeta;
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use testbed::{GuestImage, Seen, Testbed, unique_name, wait_for};
@@ -120,8 +121,9 @@ impl Projects {
             let mut found = all.list(&ListParams::default()).await?.items;
             found.retain(|one| self.names.contains(&one.namespace().unwrap_or_default()));
             for object in &mut found {
-                object.types = Some(kube::api::TypeMeta::default());
-                object.types.as_mut().expect("just put there").kind = kind.to_owned();
+                let kind = kind.to_owned();
+                let api_version = String::new();
+                object.types = Some(TypeMeta { api_version, kind });
             }
             Ok(found)
         });

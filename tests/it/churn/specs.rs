@@ -72,9 +72,14 @@ impl Author<'_> {
             "x4" => json!({"network": "ext", "cidr": "203.0.113.0/27", "dhcp": false}),
             "x6" => json!({"network": "ext", "cidr": "2001:db8:1::/64", "dhcp": false}),
             _ => {
-                let network = *self.dice.one(&["n0", "n0", "n1", "n2"]);
-                let number = self.dice.below(4);
-                if self.dice.once_in(3) {
+                let network = *self.dice.one(&["n0", "n0", "n0", "n1", "n2"]);
+                // Now and then one that overlaps another.
+                let own = INNER.iter().position(|inner| *inner == name);
+                let number = match own {
+                    Some(own) if !self.dice.once_in(4) => own,
+                    _ => self.dice.below(INNER.len()),
+                };
+                if self.dice.once_in(4) {
                     let mode = *self.dice.one(&["Slaac", "DhcpStateless", "DhcpStateful"]);
                     let cidr = format!("fd00:{number}::/64");
                     return json!({"network": network, "cidr": cidr, "ipv6Mode": mode});
@@ -88,7 +93,7 @@ impl Author<'_> {
     }
 
     fn network_name(&mut self) -> String {
-        let names = ["n0", "n0", "n0", "n1", "n1", "n2", "ext", "nowhere"];
+        let names = ["n0", "n0", "n0", "n0", "n1", "n1", "n2", "ext", "nowhere"];
         let name = *self.dice.one(&names);
         self.perhaps_other(name)
     }
@@ -105,7 +110,11 @@ impl Author<'_> {
         let mut spec = json!({"network": self.network_name()});
         match self.dice.below(5) {
             0 => {
-                let ip = format!("10.{}.0.{}", self.dice.below(4), 2 + self.dice.below(4));
+                let ip = format!(
+                    "10.{}.0.{}",
+                    self.dice.below(INNER.len()),
+                    2 + self.dice.below(4)
+                );
                 spec["addresses"] = json!([{ "ip": ip }]);
             }
             1 => spec["addresses"] = json!([{"subnet": self.dice.one(&INNER)}]),
@@ -139,7 +148,7 @@ impl Author<'_> {
             spec["externalGateway"] = json!({"network": network, "snat": self.dice.once_in(2)});
         }
         if self.dice.once_in(2) {
-            let via = format!("10.{}.0.13", self.dice.below(4));
+            let via = format!("10.{}.0.13", self.dice.below(INNER.len()));
             spec["routes"] = json!([{"to": "10.98.0.0/16", "via": via}]);
         }
         spec
@@ -161,8 +170,8 @@ impl Author<'_> {
 
     fn floating(&mut self) -> Value {
         let mut spec = json!({"network": self.perhaps_other("ext")});
-        match self.dice.below(4) {
-            0 => spec["port"] = json!(self.dice.one(&PORTS)),
+        match self.dice.below(5) {
+            0 | 3 => spec["port"] = json!(self.dice.one(&PORTS)),
             1 => spec["server"] = json!(self.dice.one(&["v0", "v1"])),
             2 => spec["loadBalancer"] = json!(self.dice.one(&["l0", "l1"])),
             _ => {}
