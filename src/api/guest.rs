@@ -165,6 +165,13 @@ pub struct Nic {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<String>", length(max = 8), inner(length(max = 39)))]
     pub addresses: Vec<IpAddr>,
+    /// Whether the node's switch keeps the guest from playing router on this port. Default: `true`.
+    #[serde(default = "yes")]
+    pub port_security: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A root disk: a thin overlay over an image.

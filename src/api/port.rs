@@ -203,6 +203,9 @@ pub struct PortStatus {
     /// The largest packet, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u16>,
+    /// Whether port security holds, as port and network say together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port_security: Option<bool>,
     /// The Server of the same project that uses it. Nobody else can then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,

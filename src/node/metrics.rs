@@ -39,6 +39,8 @@ pub struct NodeMetrics {
     pub disk_size: Gauge,
     /// What is free of it.
     pub disk_free: Gauge,
+    /// Ports of guests that may not play router, and could.
+    pub unguarded: Gauge,
 }
 
 impl NodeMetrics {
@@ -65,6 +67,11 @@ impl NodeMetrics {
             "node_disk_free_bytes",
             "What is free of the file system that holds disks and images; at 0, guests that write stand still",
             &metrics.disk_free,
+        );
+        registry.register(
+            "unguarded_ports",
+            "Ports in the node's switch whose guests could play router, although their ports have port security",
+            &metrics.unguarded,
         );
         metrics
     }

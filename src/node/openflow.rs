@@ -3,7 +3,7 @@
 //! OVN's controller owns the bridge. It never touches flows that it has not made, except when it connects: then it removes
 //! them all. So ours bear a cookie, are counted, and are put back when they are not all there.
 //!
-//! Must never touch a flow without that cookie.
+//! Must never touch a flow without that cookie, but for one bit that ours have in passing.
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
@@ -31,6 +31,8 @@ const DELETE: u8 = 3;
 
 /// "kilonova", in ASCII: what our flows are known by.
 const COOKIE: u64 = 0x6b69_6c6f_6e6f_7661;
+/// The same, of flows while others of ours are removed.
+const PASSING_COOKIE: u64 = COOKIE ^ 1;
 /// Where frames come in. OVN's flows there have priorities of a few hundred.
 const TABLE: u8 = 0;
 const PRIORITY: u16 = 60_000;
@@ -50,9 +52,12 @@ pub async fn guard(bridge: &Path, ports: &BTreeSet<u32>, known: bool) -> io::Res
         if known && bridge.count().await? == ports.len() {
             return Ok(false);
         }
-        bridge.send(&flow_mod(DELETE, None)).await?;
-        for port in ports {
-            bridge.send(&flow_mod(ADD, Some(*port))).await?;
+        // Under another cookie first, so that there is no moment in which those that stay are not there.
+        for (cookie, other) in [(PASSING_COOKIE, COOKIE), (COOKIE, PASSING_COOKIE)] {
+            for port in ports {
+                bridge.send(&flow_mod(ADD, cookie, Some(*port))).await?;
+            }
+            bridge.send(&flow_mod(DELETE, other, None)).await?;
         }
         bridge.barrier().await?;
         Ok(true)
@@ -130,9 +135,9 @@ fn message(kind: u8, body: &[u8]) -> Vec<u8> {
 }
 
 /// Makes the flow of a port, or removes all of ours. A flow without instructions drops.
-fn flow_mod(command: u8, port: Option<u32>) -> Vec<u8> {
+fn flow_mod(command: u8, cookie: u64, port: Option<u32>) -> Vec<u8> {
     let mut body = Vec::new();
-    body.extend(COOKIE.to_be_bytes());
+    body.extend(cookie.to_be_bytes());
     // Of one that is made, the cookie is what it gets; of those that are removed, what they have.
     let mask = if command == DELETE { u64::MAX } else { 0 };
     body.extend(mask.to_be_bytes());
@@ -195,7 +200,7 @@ mod tests {
     fn messages_are_as_the_standard_has_them() {
         // Sizes of OpenFlow 1.3.5: 7.3.4.2, 7.3.5.3 and 7.2.3.
         assert_eq!(message(HELLO, &[]), [4, 0, 0, 8, 0, 0, 0, 1]);
-        let add = flow_mod(ADD, Some(7));
+        let add = flow_mod(ADD, COOKIE, Some(7));
         assert_eq!(add.len(), 80);
         assert_eq!(&add[..4], [4, 14, 0, 80]);
         let flow = [
@@ -203,7 +208,7 @@ mod tests {
             0x80, 0, 58, 1, 134, 0, 0, 0, 0,
         ];
         assert_eq!(&add[48..], flow);
-        assert_eq!(flow_mod(DELETE, None).len(), 56);
+        assert_eq!(flow_mod(DELETE, COOKIE, None).len(), 56);
         assert_eq!(count_request().len(), 56);
     }
 }

@@ -155,6 +155,7 @@ mod tests {
             mac: format!("02:00:00:00:00:{number:02x}").parse().unwrap(),
             mtu: 1442,
             addresses: addresses.iter().map(|ip| ip.parse().unwrap()).collect(),
+            port_security: true,
         };
         assert_eq!(network_config(&[]), None);
         let nics = [

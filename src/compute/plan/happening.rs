@@ -99,7 +99,8 @@ fn entered(
 }
 
 /// Reasons of `NetworkReady` that every server with networks has for a while.
-const PASSING: [&str; 5] = [
+const PASSING: [&str; 6] = [
+    "GuardPending",
     "NotBuilt",
     "PlugPending",
     "UnplugPending",

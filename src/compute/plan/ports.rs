@@ -140,6 +140,7 @@ fn nic(
             mac,
             mtu,
             addresses: status.addresses.iter().map(|address| address.ip).collect(),
+            port_security: status.port_security.unwrap_or(true),
         }),
         _ => Err(Trouble::Waiting {
             port: shown(),

@@ -91,6 +91,7 @@ pub(crate) mod fixtures {
                 .iter()
                 .map(|address| address.parse().unwrap())
                 .collect(),
+            port_security: true,
         }
     }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use crate::api::{
     network::Network,
-    port::{AddressWish, Port},
+    port::{AddressPair, AddressWish, Port},
     security_group::{DEFAULT, Family},
     server::Server,
 };
@@ -28,6 +28,8 @@ pub struct PortFinding {
     pub network: Option<Uid>,
     /// The largest packet.
     pub mtu: Option<u16>,
+    /// Whether port security holds, once its network is known.
+    pub secure: Option<bool>,
     /// Why it can have no addresses.
     pub refused: Option<Problem>,
     /// What it lacks.
@@ -53,6 +55,7 @@ pub fn look(world: &mut World<'_>, port: &Port) -> (PortFinding, Option<Plugged>
         seen: Seen::of("Port", port),
         network: None,
         mtu: None,
+        secure: None,
         refused: None,
         demand: Demand::default(),
         server: server.map(|server| name(server).to_owned()),
@@ -103,6 +106,7 @@ pub fn look(world: &mut World<'_>, port: &Port) -> (PortFinding, Option<Plugged>
         Err(problem) => finding.refused = Some(problem),
     }
     let secure = security(net.object, port, &mut finding.seen.problems);
+    finding.secure = Some(secure);
     let pairs = pairs(net.object, port, &mut finding.seen.problems);
     let mac = port.status.as_ref().and_then(|status| status.mac);
     let Some(mac) = mac.filter(|mac| {
@@ -390,8 +394,6 @@ fn pairs(network: &Network, port: &Port, problems: &mut Vec<Problem>) -> Vec<Pai
         problems.push(Problem::ForeignPairs(full(network)));
         return Vec::new();
     }
-    let pairs = pairs
-        .iter()
-        .filter_map(|pair| Some((pair.prefix()?, pair.mac)));
-    pairs.collect()
+    let of = |pair: &AddressPair| Some((pair.prefix()?, pair.mac));
+    pairs.iter().filter_map(of).collect()
 }

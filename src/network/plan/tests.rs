@@ -287,6 +287,8 @@ fn another_projects_network_is_used_by_its_rules() {
     );
     let made = &survey.topology.switches[&id("Network", "infra/lan")].ports[&id("Port", "shop/p")];
     assert!(made.secure && made.pairs.is_empty());
+    let finding = &survey.findings.ports[&id("Port", "shop/p")];
+    assert_eq!(finding.secure, Some(true));
     // Nobody is thrown out when a network is shared no longer.
     let lan = std::sync::Arc::make_mut(&mut draft.networks[0]);
     lan.spec.shared_with.clear();

@@ -9,7 +9,7 @@ use crate::{
 
 use super::{disks::Disks, driver::Driver, images::ImageCache, metrics::NodeMetrics};
 
-mod guard;
+pub mod guard;
 pub mod guest;
 pub mod heartbeat;
 pub mod host;

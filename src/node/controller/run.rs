@@ -30,6 +30,7 @@ pub async fn all<D: Driver>(
         own(&ctx.guests),
         events(Arc::clone(&ctx), tell.clone()),
         images(Arc::clone(&ctx), tell.clone()),
+        guard::concerned(Arc::clone(&ctx)),
     ];
     let beats = heartbeat::beat(
         ctx.writer.clone(),
@@ -52,8 +53,8 @@ pub async fn all<D: Driver>(
             metrics,
             stop.clone()
         ),
+        until(guard::keep_guarding(&ctx, tell.clone()), stop.clone()),
         until(ctx.switch.keep_telling(tell), stop.clone()),
-        until(guard::keep_guarding(&ctx.switch), stop.clone()),
         host::report::keep_reporting(Arc::clone(&ctx), news, stop.clone()),
         sweep::keep_sweeping(Arc::clone(&ctx), stop),
     );

@@ -37,6 +37,8 @@ use crate::{
     },
 };
 
+pub(super) mod switch;
+
 /// The namespace of the node.
 const NAMESPACE: &str = "kilonova-node-n1";
 /// The guests of the node, and the one guest of these tests.
@@ -139,6 +141,11 @@ impl Stage {
     /// From now on the node's `Hypervisor` is another one.
     pub(super) fn replace_cluster(&self) {
         self.replaced.store(true, Ordering::Relaxed);
+    }
+
+    /// An Open vSwitch of this host's, where the agent looks for one.
+    pub(super) fn start_switch(&self) -> switch::Switch {
+        switch::Switch::start(self.state.path())
     }
 
     /// The guest's folder.

@@ -1,5 +1,7 @@
 //! Does what was decided, step by step. Holds no opinion: every branch here is one step.
 
+use std::collections::BTreeSet;
+
 use crate::{
     api::guest::Nic,
     cluster::telemetry,
@@ -9,7 +11,7 @@ use crate::{
         images::Presence,
         plan::{
             decide::Step,
-            host,
+            guard, host,
             report::{Part, Progress, StepFailure},
         },
         seed::{self, SeedError},
@@ -72,6 +74,13 @@ pub(super) async fn act<D: Driver>(ctx: &Context<D>, work: &Work, steps: &[Step]
             }
         }
     }
+    let secured: BTreeSet<PortId> = guard::secured(&work.guest).map(|(port, _)| port).collect();
+    let plugged = |step: &Step| matches!(step, Step::Start | Step::Restart | Step::Plug(_));
+    progress.guarded = if progress.failure.is_none() && progress.done.iter().any(plugged) {
+        ctx.switch.guard().settled(&secured).await
+    } else {
+        ctx.switch.guard().standing()
+    };
     if progress.failure.is_some() && !work.guest.spec.nics.is_empty() {
         progress.switch = host::trouble(&ctx.switch.look().await, &ctx.node);
     }

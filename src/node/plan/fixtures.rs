@@ -103,6 +103,7 @@ pub fn nic(number: u8) -> Nic {
         mac: format!("02:00:00:00:00:{number:02x}").parse().unwrap(),
         mtu: 1442,
         addresses: vec![[10, 0, 0, number].into()],
+        port_security: true,
     }
 }
 

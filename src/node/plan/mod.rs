@@ -8,6 +8,7 @@ pub mod decide;
 pub mod domain;
 #[cfg(test)]
 pub(super) mod fixtures;
+pub mod guard;
 pub mod host;
 pub mod image_format;
 pub mod orphans;

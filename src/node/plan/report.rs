@@ -16,6 +16,7 @@ use crate::{
 };
 
 use super::decide::{Decision, Files, Sight, Step, Waiting};
+use super::guard::Guarded;
 
 mod network;
 mod storage;
@@ -34,6 +35,8 @@ pub struct Progress {
     pub failure: Option<StepFailure>,
     /// What is wrong with the host's switch, of a guest that has NICs.
     pub switch: Option<String>,
+    /// Which ports of guests the host's switch keeps from playing router.
+    pub guarded: Guarded,
 }
 
 /// A step that failed.

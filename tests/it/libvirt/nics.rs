@@ -26,6 +26,7 @@ pub fn nic(number: u8) -> Nic {
             .expect("it is one"),
         mtu: 1442,
         addresses: Vec::new(),
+        port_security: true,
     }
 }
 

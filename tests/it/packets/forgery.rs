@@ -77,6 +77,43 @@ async fn what_a_guest_forges_arrives_nowhere() -> Result<()> {
     Ok(())
 }
 
+/// Who owns a network may have a router of his own in it, and may take that back.
+#[tokio::test]
+async fn a_guest_is_a_router_where_its_port_has_no_security() -> Result<()> {
+    let (_turn, tenant) = super::turn().await?;
+    tenant.network("front", "10.0.0.0/24", None).await?;
+    let port = |secure: bool| {
+        format!(
+            "kind: Port\nmetadata: {{name: way}}\nspec: {{network: front, portSecurity: {secure}}}"
+        )
+    };
+    tenant.apply(&port(false)).await?;
+    tenant
+        .plug("router", "n1", &["front"], |spec| {
+            spec.networks[0].network = None;
+            spec.networks[0].port = Some("way".to_owned());
+        })
+        .await?;
+    tenant.plug("near", "n1", &["front"], |_| {}).await?;
+    let guests = tenant.guests(&["router", "near"]).await?;
+    let (router, near) = (&guests["router"], &guests["near"]);
+    let says = "nettool forge eth0 router-advertisement prefix=fd00:6:: count=3 interval-ms=50";
+    let heard = async || {
+        let capture = near.capture(5, "router-advertisement").await?;
+        router.run(says).await?;
+        anyhow::Ok(captured(capture).await?.0)
+    };
+    ensure!(heard().await? == 3, "its port has no security");
+    tenant.apply(&port(true)).await?;
+    tenant.ready("port/way").await?;
+    let began = std::time::Instant::now();
+    while heard().await? > 0 {
+        ensure!(began.elapsed() < SOON, "its port has security again");
+    }
+    tenant.ready("server/router").await?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn what_runs_the_cloud_is_out_of_reach() -> Result<()> {
     let (_turn, tenant) = super::turn().await?;

@@ -85,7 +85,19 @@ fn a_port_is_made_as_its_network_asks() {
 fn a_port_with_its_claim_is_a_nic() {
     let server = with_networks(&["front"]);
     let port = claimed("web-1-front", 1);
+    let mut open = port.clone();
     let nic = first(&server, &found([port.clone()])).unwrap();
+    assert!(nic.port_security, "of which nobody has said otherwise");
+    open.status.as_mut().unwrap().port_security = Some(false);
+    let open = first(&server, &found([open])).unwrap();
+    assert!(!open.port_security);
+    // A guest that runs hears of it.
+    let told = [nic.clone()];
+    let entry = Entry {
+        name: nic.name.clone(),
+        nic: Ok(open.clone()),
+    };
+    assert_eq!(nics(&[entry], &told), [open]);
     assert_eq!(Some(nic.port), port.uid());
     assert_eq!((nic.name.as_str(), nic.mtu), ("web-1-front", 1442));
     assert_eq!(

@@ -120,6 +120,7 @@ pub fn port(port: &Port, finding: &PortFinding, news: &News<'_>) -> PortStatus {
         addresses,
         network: before.network.or_else(|| mac.and(finding.network.clone())),
         mtu: finding.mtu,
+        port_security: finding.secure.or(before.port_security),
         server: finding.server.clone(),
         node: finding.node.clone(),
         observed_generation: seen.generation,

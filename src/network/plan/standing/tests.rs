@@ -90,6 +90,24 @@ fn a_port_is_ready_when_its_server_can_use_it() {
 }
 
 #[test]
+fn a_port_says_whether_it_has_port_security() {
+    let mut draft = plugged(Some("n1"));
+    assert_eq!(status(&draft, &Standing::Up, &[]).port_security, Some(true));
+    std::sync::Arc::make_mut(&mut draft.ports[0])
+        .spec
+        .port_security = Some(false);
+    let off = status(&draft, &Standing::Up, &[]);
+    assert_eq!(off.port_security, Some(false));
+    // What was said stays while its network cannot be seen.
+    std::sync::Arc::make_mut(&mut draft.ports[0]).status = Some(off);
+    draft.networks.clear();
+    assert_eq!(
+        status(&draft, &Standing::Up, &[]).port_security,
+        Some(false)
+    );
+}
+
+#[test]
 fn equal_facts_make_an_equal_status() {
     let mut draft = plugged(Some("n1"));
     let first = status(&draft, &Standing::Up, &[]);

@@ -23,6 +23,7 @@ use crate::{
 };
 
 use super::look::socket;
+use crate::node::controller::guard::Guard;
 
 /// How long a database whose socket takes connections may take to be read.
 const READ_TIME_MAX: Duration = Duration::from_secs(2);
@@ -31,6 +32,7 @@ const READ_TIME_MAX: Duration = Duration::from_secs(2);
 pub struct Switch {
     socket: PathBuf,
     session: Session,
+    guard: Guard,
 }
 
 impl Switch {
@@ -47,7 +49,13 @@ impl Switch {
         Self {
             socket: socket.to_owned(),
             session,
+            guard: Guard::default(),
         }
+    }
+
+    /// How its guests' ports are guarded.
+    pub fn guard(&self) -> &Guard {
+        &self.guard
     }
 
     /// Where its database is.
@@ -105,6 +113,7 @@ impl Switch {
         Said::Answers(SwitchFacts {
             external_ids,
             has_bridge,
+            unguarded: self.guard.standing().trouble,
         })
     }
 

@@ -205,6 +205,7 @@ mod tests {
             mac: "02:00:00:00:00:01".parse().unwrap(),
             mtu: 1442,
             addresses: Vec::new(),
+            port_security: true,
         };
         let whole = interface(&nic, Datapath::Userspace).unwrap();
         let driver = "<driver name=\"qemu\"><host csum=\"off\"/></driver>";

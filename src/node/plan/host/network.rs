@@ -42,6 +42,8 @@ pub struct Facts {
     pub external_ids: BTreeMap<String, String>,
     /// Whether the integration bridge is there.
     pub has_bridge: bool,
+    /// Why guests cannot be kept from playing router, and what to do; none while they can.
+    pub unguarded: Option<String>,
 }
 
 impl Facts {
@@ -202,6 +204,9 @@ fn network(facts: &Facts, node: &str) -> Fact {
              ovn-controller` says why one that runs does not make it"
         );
         return no("NoBridge", message);
+    }
+    if let Some(why) = &facts.unguarded {
+        return no("Unguarded", why.clone());
     }
     Fact::yes(
         NETWORK,

@@ -4,7 +4,10 @@ use crate::{
     api::{condition::Fact, guest::Guest},
     node::{
         driver::{DomainInfo, PortId},
-        plan::decide::{self, Sight, Step},
+        plan::{
+            decide::{self, Sight, Step},
+            guard::{self, Guarded},
+        },
     },
 };
 
@@ -69,7 +72,30 @@ pub(super) fn network(guest: &Guest, progress: &Progress, after: &Sight) -> Fact
     if has.is_empty() {
         return none();
     }
+    if domain.state.is_active()
+        && let Some(fact) = unguarded(guest, &progress.guarded)
+    {
+        return fact;
+    }
     Fact::yes(KIND, "Plugged", "the NICs are plugged in")
+}
+
+/// That the guest could play router on a port where it may not.
+fn unguarded(guest: &Guest, guarded: &Guarded) -> Option<Fact> {
+    let lacking = guard::secured(guest).filter(|(port, _)| !guarded.ports.contains(port));
+    let lacking: Vec<&str> = lacking.map(|(_, name)| name).collect();
+    if lacking.is_empty() {
+        return None;
+    }
+    let ports = lacking.join(", port ");
+    Some(match &guarded.trouble {
+        Some(trouble) => Fact::no(KIND, "Unguarded", format!("port {ports}: {trouble}")),
+        None => Fact::no(
+            KIND,
+            "GuardPending",
+            format!("the host's switch does not drop router advertisements of port {ports} yet"),
+        ),
+    })
 }
 
 fn none() -> Fact {
@@ -105,8 +131,49 @@ mod tests {
         )
     }
 
+    /// That these ports are guarded.
+    fn guarded(numbers: &[u8]) -> Progress {
+        let guarded = Guarded {
+            ports: numbers.iter().copied().map(port).collect(),
+            trouble: None,
+        };
+        Progress {
+            guarded,
+            ..Progress::default()
+        }
+    }
+
     fn simply(wanted: &[u8], domain: DomainInfo) -> String {
-        said(wanted, domain, &Progress::default()).0
+        said(wanted, domain, &guarded(&[1])).0
+    }
+
+    #[test]
+    fn a_guest_that_could_play_router_is_not_ready_and_says_why() {
+        let running = || has_nics(DomainState::Running, &[1, 2], &[1, 2]);
+        let (what, message) = said(&[1, 2], running(), &guarded(&[1]));
+        assert_eq!(what, "False GuardPending");
+        assert_eq!(
+            message,
+            "the host's switch does not drop router advertisements of port web-1-net2 yet"
+        );
+        let mut progress = guarded(&[1]);
+        progress.guarded.trouble = Some("it cannot be told to".to_owned());
+        let (what, message) = said(&[1, 2], running(), &progress);
+        assert_eq!(what, "False Unguarded");
+        assert_eq!(message, "port web-1-net2: it cannot be told to");
+        assert_eq!(
+            said(&[1, 2], running(), &guarded(&[1, 2])).0,
+            "True Plugged"
+        );
+        // One that is off sends nothing.
+        let off = DomainState::Shutoff(StopReason::Shutdown);
+        let off = has_nics(off, &[1, 2], &[]);
+        assert_eq!(said(&[1, 2], off, &progress).0, "True Plugged");
+        // On a port without port security a guest may be a router.
+        let mut router = guest().with_nics(&[1, 2]);
+        router.spec.nics[1].port_security = false;
+        let fact = network(&router, &progress, &Sight::Present(running()));
+        assert_eq!(fact.reason, "Plugged");
     }
 
     #[test]

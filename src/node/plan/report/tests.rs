@@ -13,6 +13,7 @@ fn told(guest: &Guest, observed: &decide::Observed, after: DomainState) -> Guest
         done: decision.steps.clone(),
         failure: None,
         switch: None,
+        guarded: Guarded::default(),
     };
     report(
         guest,
@@ -86,6 +87,7 @@ fn a_restart_that_failed_is_still_a_restart_the_next_time() {
         done: vec![],
         failure: Some(failure),
         switch: None,
+        guarded: Guarded::default(),
     };
     let status = report(
         &guest,
@@ -273,6 +275,7 @@ fn what_failed_is_called_by_its_name() {
                 done: vec![],
                 failure: Some(failure),
                 switch: None,
+                guarded: Guarded::default(),
             };
             let status = after(&guest(), &built(), &progress);
             assert_eq!(words(&status)[0], expected);
@@ -296,6 +299,7 @@ fn saved_memory_that_is_of_no_use_any_more_has_a_way_out() {
         done: vec![],
         failure: Some(failure),
         switch: None,
+        guarded: Guarded::default(),
     };
     let status = after(&guest(), &observed, &progress);
     let ready = condition::find(&status.conditions, "Ready").unwrap();

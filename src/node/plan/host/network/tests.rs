@@ -18,6 +18,7 @@ pub fn configured() -> Facts {
     Facts {
         external_ids: ids.into(),
         has_bridge: true,
+        unguarded: None,
     }
 }
 
@@ -63,7 +64,12 @@ fn each_thing_that_is_missing_is_named_with_the_command_that_mends_it() {
         has_bridge: false,
         ..configured()
     };
+    let unguarded = Facts {
+        unguarded: Some("the switch does not listen: `mend it`".to_owned()),
+        ..configured()
+    };
     let table = [
+        (unguarded, "Unguarded", "`mend it`"),
         (
             without("system-id"),
             "NotConfigured",
