@@ -39,6 +39,8 @@ pub struct NodeMetrics {
     pub disk_size: Gauge,
     /// What is free of it.
     pub disk_free: Gauge,
+    /// Ports of ended guests that were removed from the switch.
+    pub leftovers: Counter,
     /// Ports of guests that may not play router, and could.
     pub unguarded: Gauge,
 }
@@ -67,6 +69,11 @@ impl NodeMetrics {
             "node_disk_free_bytes",
             "What is free of the file system that holds disks and images; at 0, guests that write stand still",
             &metrics.disk_free,
+        );
+        registry.register(
+            "leftover_ports",
+            "Ports of the node's switch that were left of guests which ended with the host's power, and were removed",
+            &metrics.leftovers,
         );
         registry.register(
             "unguarded_ports",

@@ -13,6 +13,7 @@ pub mod guard;
 pub mod guest;
 pub mod heartbeat;
 pub mod host;
+mod leftovers;
 pub mod memory;
 pub mod run;
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::{
     node::driver::{Driver, DriverEvent},
 };
 
-use super::{Context, guard, guest::GuestController, heartbeat, host, sweep};
+use super::{Context, guard, guest::GuestController, heartbeat, host, leftovers, sweep};
 
 /// Runs every controller of the agent until `stop` says true.
 pub async fn all<D: Driver>(
@@ -54,6 +54,7 @@ pub async fn all<D: Driver>(
             stop.clone()
         ),
         until(guard::keep_guarding(&ctx, tell.clone()), stop.clone()),
+        until(leftovers::keep_removing(&ctx), stop.clone()),
         until(ctx.switch.keep_telling(tell), stop.clone()),
         host::report::keep_reporting(Arc::clone(&ctx), news, stop.clone()),
         sweep::keep_sweeping(Arc::clone(&ctx), stop),

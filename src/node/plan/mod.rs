@@ -11,6 +11,7 @@ pub(super) mod fixtures;
 pub mod guard;
 pub mod host;
 pub mod image_format;
+pub mod leftovers;
 pub mod orphans;
 pub mod report;
 pub mod seed;
