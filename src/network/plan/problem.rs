@@ -220,6 +220,13 @@ pub enum Problem {
         "no hypervisor that is ready reaches the physical network {0:?}, so nothing passes the external gateway: an administrator can map it in some host's ovn-bridge-mappings"
     )]
     NoChassis(String),
+    #[error(
+        "no hypervisor that its external gateway may be on is Ready ({}), so perhaps nothing passes it: `kubectl describe hypervisor {}` says what is wrong; any other that is Ready and reaches the physical network {physical:?} takes it over by itself", nodes.join(", "), nodes.first().map_or("", String::as_str)
+    )]
+    ChassisNotReady {
+        nodes: Vec<String>,
+        physical: String,
+    },
 
     // Floating IPs.
     #[error("there is no {kind} {name:?} in this project")]
@@ -317,6 +324,7 @@ impl Problem {
             Self::InterfaceOutside { .. } => "InterfaceOutside",
             Self::NoInterfaceAddress(_) => "NoAddress",
             Self::NoChassis(_) => "NoChassis",
+            Self::ChassisNotReady { .. } => "ChassisNotReady",
             Self::NoTarget { .. } | Self::ServerWithoutPort(_) => "NoTarget",
             Self::NoAddressOfFamily { .. }
             | Self::NotItsAddress { .. }

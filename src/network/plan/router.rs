@@ -158,16 +158,13 @@ fn outside(world: &mut World<'_>, draft: &mut Draft<'_>) {
         Some(seen) => seen.gateways.get(uid(router)).cloned(),
         None => held.and_then(|held| held.node.clone()),
     };
-    draft.finding.candidates = match &net.object.spec.provider {
-        Some(provider) => chassis::candidates(world.cloud, router, &provider.physical_network),
-        None => Vec::new(),
-    };
-    if let (true, Some(provider)) = (
-        draft.finding.candidates.is_empty(),
-        &net.object.spec.provider,
-    ) {
-        let problem = Problem::NoChassis(provider.physical_network.clone());
-        draft.finding.seen.problems.push(problem);
+    // An external network has one: its schema sees to it.
+    if let Some(provider) = &net.object.spec.provider {
+        let physical = &provider.physical_network;
+        let candidates = chassis::candidates(world.cloud, router, physical);
+        let problem = chassis::problem(world.cloud, &candidates, physical);
+        draft.finding.seen.problems.extend(problem);
+        draft.finding.candidates = candidates;
     }
     if addresses.is_empty() {
         return;

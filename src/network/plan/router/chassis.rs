@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 
 use crate::api::{condition, hypervisor::Hypervisor, router::Router, value::Sha256};
 
-use crate::network::plan::cloud::{Cloud, name, uid};
+use crate::network::plan::{
+    cloud::{Cloud, name, uid},
+    problem::Problem,
+};
 
 /// How many nodes a gateway can be on. OVN's own limit, and enough for as many failures at once as anybody survives.
 const CANDIDATES_MAX: usize = 5;
@@ -47,6 +50,20 @@ pub fn candidates(cloud: &Cloud, router: &Router, physical: &str) -> Vec<String>
         candidates.remove(dead.unwrap_or(candidates.len() - 1));
     }
     candidates
+}
+
+/// What is wrong with all of them.
+pub fn problem(cloud: &Cloud, candidates: &[String], physical: &str) -> Option<Problem> {
+    let physical = physical.to_owned();
+    if candidates.is_empty() {
+        return Some(Problem::NoChassis(physical));
+    }
+    let is_ready = |node: &String| cloud.hypervisors.get("", node).is_some_and(ready);
+    let all_are_not = !candidates.iter().any(is_ready);
+    all_are_not.then(|| Problem::ChassisNotReady {
+        nodes: candidates.to_vec(),
+        physical,
+    })
 }
 
 /// The priorities by which OVN tells the preferred from the others.

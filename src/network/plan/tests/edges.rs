@@ -260,6 +260,36 @@ fn gateways_spread_over_nodes_and_stay_where_they_are() {
     assert_eq!(old.len(), 5);
 }
 
+#[test]
+fn a_gateway_that_no_live_node_can_have_says_so() {
+    let mut draft = Draft::default();
+    draft.internet();
+    draft.hypervisors.clear();
+    let outside = json!({"externalGateway": {"network": "infra/internet"}});
+    let had = |nodes: &[&str]| {
+        json!({"gateway": {
+            "network": id("Network", "infra/internet"), "candidates": nodes,
+            "addresses": [{"subnet": "internet-v4", "ip": "203.0.113.9"}],
+        }})
+    };
+    draft.router("shop/edge", outside, had(&["n2", "n3"]));
+    let said = |draft: &Draft| against(&draft.survey(), "Router", "shop/edge");
+    let none = "no hypervisor that is ready reaches the physical network \"public\", so nothing passes the external \
+                gateway: an administrator can map it in some host's ovn-bridge-mappings";
+    assert_eq!(said(&draft), [none], "both are gone");
+    draft.node("n4", &[], true);
+    assert_eq!(said(&draft), [none], "another does not reach it");
+    draft
+        .node("n2", &["public"], false)
+        .node("n3", &["public"], false);
+    let dead = "no hypervisor that its external gateway may be on is Ready (n2, n3), so perhaps nothing passes it: \
+                `kubectl describe hypervisor n2` says what is wrong; any other that is Ready and reaches the physical \
+                network \"public\" takes it over by itself";
+    assert_eq!(said(&draft), [dead], "both are there and silent");
+    draft.node("n5", &["public"], true);
+    assert_eq!(said(&draft), [""; 0]);
+}
+
 /// Ports a and b on `front`, a router from there to the internet, and these floating IPs.
 fn reached(floating: &[(&str, Value, &str)]) -> Draft {
     let mut draft = shop();
