@@ -1,5 +1,5 @@
-//! OVN's central parts of a test: both databases and ovn-northd, in a temporary folder, which end with it. No nodes: what a
-//! node would do with a packet is asked of ovn-trace.
+//! OVN's central parts of a test: both databases and ovn-northd, in a temporary folder, which end with it. What a node would
+//! do with a packet is asked of ovn-trace, or of one node's switch, whose devices are in its own memory.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -54,11 +54,77 @@ impl Central {
         Ok(central)
     }
 
+    /// A node with these ports: what OVN's controller makes of the southbound database, in a switch.
+    pub async fn node(&mut self, name: &str, ports: &[&str]) -> Result<()> {
+        self.serve("db", "/usr/share/openvswitch/vswitch.ovsschema")
+            .await?;
+        let ids = [
+            format!("system-id={name}"),
+            format!("ovn-remote={}", self.url("sb")),
+            "ovn-encap-type=geneve".to_owned(),
+            "ovn-encap-ip=127.0.0.1".to_owned(),
+        ];
+        let ids = ids.map(|id| format!("external_ids:{id}"));
+        let set = "--no-wait init -- set open_vswitch .".split(' ');
+        let words: Vec<&str> = set.chain(ids.iter().map(String::as_str)).collect();
+        self.vsctl(&words)?;
+        let database = self.url("db");
+        let mut switch = self.command("/usr/sbin/ovs-vswitchd");
+        switch
+            .args(["--no-chdir", "--enable-dummy", "--disable-system"])
+            .arg(format!("--unixctl={}", self.path("switch.ctl").display()))
+            .arg(&database);
+        self.start(switch)?;
+        let bridge = "add-br br-int -- set bridge br-int datapath_type=dummy fail-mode=secure";
+        self.vsctl(&bridge.split(' ').collect::<Vec<_>>())?;
+        for port in ports {
+            let add = format!(
+                "add-port br-int {port} -- set interface {port} type=dummy external_ids:iface-id={port}"
+            );
+            self.vsctl(&add.split(' ').collect::<Vec<_>>())?;
+        }
+        let mut controller = self.command("ovn-controller");
+        controller.arg(database);
+        self.start(controller)?;
+        for port in ports {
+            let up = [
+                "--timeout=60",
+                "wait-until",
+                "logical_switch_port",
+                port,
+                "up=true",
+            ];
+            self.nbctl(&up)?;
+        }
+        self.nbctl(&["--timeout=60", "--wait=hv", "sync"]).map(drop)
+    }
+
+    fn vsctl(&self, words: &[&str]) -> Result<String> {
+        let database = format!("--db={}", self.url("db"));
+        self.tool("ovs-vsctl", &[&["--timeout=60", &database], words].concat())
+    }
+
+    /// What the node's switch does with a frame first: `drop`, or something else.
+    pub fn first_action(&self, frame: &str) -> Result<String> {
+        let control = self.path("switch.ctl").display().to_string();
+        let words = ["--target", &control, "ofproto/trace", "br-int", frame];
+        let trace = self.tool("ovs-appctl", &words)?;
+        let mut lines = trace.lines();
+        let action = lines.find_map(|line| line.strip_prefix("Datapath actions: "));
+        action.map(str::to_owned).with_context(|| trace.clone())
+    }
+
     async fn database(&mut self, name: &str, init: &str) -> Result<()> {
+        self.serve(name, &format!("/usr/share/ovn/ovn-{name}.ovsschema"))
+            .await?;
+        self.tool(&format!("ovn-{name}ctl"), &[init])?;
+        Ok(())
+    }
+
+    async fn serve(&mut self, name: &str, schema: &str) -> Result<()> {
         let file = self.path(&format!("{name}.db"));
-        let schema = format!("/usr/share/ovn/ovn-{name}.ovsschema");
         let created = Command::new("ovsdb-tool")
-            .args([Path::new("create"), &file, Path::new(&schema)])
+            .args([Path::new("create"), &file, Path::new(schema)])
             .status()
             .context("failed to run ovsdb-tool: `devstack prepare` installs it")?;
         ensure!(created.success(), "ovsdb-tool create: {created}");
@@ -81,7 +147,6 @@ impl Central {
             ensure!(begun.elapsed() < SOON, "{name} does not listen");
             time::sleep(Duration::from_millis(20)).await;
         }
-        self.tool(&format!("ovn-{name}ctl"), &[init])?;
         Ok(())
     }
 

@@ -16,7 +16,11 @@ use super::cloud::shop;
 
 /// OVN with what is wanted, and two nodes.
 async fn central(topology: Topology) -> Result<(Central, Realiser)> {
-    let central = Central::with_northd(&["node1", "node2"]).await?;
+    wanted(Central::with_northd(&["node1", "node2"]).await?, topology).await
+}
+
+/// The same of an OVN that is there.
+pub async fn wanted(central: Central, topology: Topology) -> Result<(Central, Realiser)> {
     let realiser = Realiser::start(RealiserSettings {
         endpoints: vec![central.endpoint()],
         tls: None,
