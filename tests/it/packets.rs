@@ -10,6 +10,7 @@ mod edge;
 mod example;
 mod forgery;
 mod gateway;
+mod ipv6;
 mod metadata;
 mod neighbours;
 mod rules;
