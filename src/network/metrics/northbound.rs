@@ -35,6 +35,7 @@ pub struct NorthboundMetrics {
     transactions: Family<Ended, Counter>,
     duration: Histogram,
     rows: Counter,
+    wanted: Gauge,
     ready: Gauge,
     objects: Family<Stands, Gauge>,
     age: Gauge,
@@ -47,6 +48,7 @@ impl NorthboundMetrics {
             transactions: Family::default(),
             duration: Latency.new_metric(),
             rows: Counter::default(),
+            wanted: Gauge::default(),
             ready: Gauge::default(),
             objects: Family::default(),
             age: Gauge::default(),
@@ -69,6 +71,11 @@ impl NorthboundMetrics {
             "northbound_rows_written",
             "Rows of OVN's northbound database that were inserted, changed or deleted",
             &metrics.rows,
+        );
+        registry.register(
+            "northbound_session_wanted",
+            "1 while this operator leads and is told of an OVN northbound database, whether that can be written or not",
+            &metrics.wanted,
         );
         registry.register(
             "northbound_session_ready",
@@ -99,6 +106,11 @@ impl NorthboundMetrics {
         self.rows.inc_by(u64::try_from(rows).unwrap_or(u64::MAX));
     }
 
+    /// There is a database to be written.
+    pub fn entered(&self) {
+        self.wanted.set(1);
+    }
+
     /// Whether the session can be used.
     pub fn ready(&self, ready: bool) {
         self.ready.set(i64::from(ready));
@@ -106,6 +118,7 @@ impl NorthboundMetrics {
 
     /// Nobody writes any more, and so nobody knows how objects stand.
     pub fn left(&self) {
+        self.wanted.set(0);
         self.ready(false);
         self.age(Duration::ZERO);
         self.objects.clear();

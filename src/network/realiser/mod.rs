@@ -102,6 +102,7 @@ impl Realiser {
             monitors: view::monitors(),
             limits: Limits::default(),
         });
+        metrics.entered();
         let (wanted, newest) = watch::channel(None);
         let ledger = Arc::new(Ledger::default());
         let driver = Driver::new(session, newest, Arc::clone(&ledger), metrics.clone());
