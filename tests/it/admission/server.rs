@@ -83,6 +83,42 @@ async fn user_data_comes_from_one_place_and_has_a_bound() {
 }
 
 #[tokio::test]
+async fn the_metadata_service_wants_tokens_or_does_not() {
+    let desk = Desk::open().await;
+    for (asked, tokens) in [
+        (json!({}), "Optional"),
+        (json!({"tokens": "Optional"}), "Optional"),
+        (json!({"tokens": "Required"}), "Required"),
+    ] {
+        let made = desk
+            .accepts(&server(json!({"metadataService": asked})))
+            .await;
+        assert_eq!(made["spec"]["metadataService"]["tokens"], tokens);
+    }
+    let made = desk.accepts(&server(json!({}))).await;
+    assert_eq!(made["spec"].get("metadataService"), None);
+    let cases = [
+        (
+            json!({"metadataService": {"tokens": "required"}}),
+            r#"spec.metadataService.tokens: Unsupported value: "required": supported values: "Optional", "Required""#,
+        ),
+        (
+            json!({"metadataService": {"tokens": true}}),
+            "spec.metadataService.tokens",
+        ),
+        (
+            json!({"metadataService": {"enabled": false}}),
+            r#"unknown field "spec.metadataService.enabled""#,
+        ),
+        (
+            json!({"metadataService": "Required"}),
+            "spec.metadataService",
+        ),
+    ];
+    desk.rejects_all(server, &cases).await;
+}
+
+#[tokio::test]
 async fn networks_are_networks_or_ports() {
     let desk = Desk::open().await;
     for networks in [

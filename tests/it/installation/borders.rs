@@ -14,6 +14,7 @@ use crate::shared::SOON;
 use super::turn;
 
 const AGENT: &str = "system:serviceaccount:kilonova-system:kilonova-agent";
+const METADATA: &str = "system:serviceaccount:kilonova-system:kilonova-metadata";
 const OPERATOR: &str = "system:serviceaccount:kilonova-system:kilonova-operator";
 /// What the API server writes into the token of a pod: the node that it runs on.
 const ON_NODE: &str = "Impersonate-Extra-Authentication.kubernetes.io%2fnode-name";
@@ -68,6 +69,10 @@ async fn whoever_takes_over_an_agent_or_an_operator_gets_no_further() -> Result<
     let account =
         |node: &str| format!("/api/v1/namespaces/kilonova-node-{node}/serviceaccounts/node/token");
     let (home, away) = ((AGENT, Some("n1")), (AGENT, None));
+    let speaks = |node: &str| {
+        format!("/api/v1/namespaces/kilonova-node-{node}/serviceaccounts/metadata/token")
+    };
+    let (speaker, nobodys) = ((METADATA, Some("n1")), (METADATA, None));
     let operator = (OPERATOR, None);
     let secrets = |namespace: &str| format!("/api/v1/namespaces/{namespace}/secrets");
     let seed = object("Secret", "some", json!({ "type": "kilonova.dev/seed" }));
@@ -96,6 +101,12 @@ async fn whoever_takes_over_an_agent_or_an_operator_gets_no_further() -> Result<
         (home, account("n1"), token(Some("n2"), 3600), Some(life)),
         (home, account("n1"), token(Some("n1"), 3601), Some(life)),
         (home, account("n1"), token(None, 3600), Some(life)),
+        // The metadata service is let in by the same rules, as another account.
+        (speaker, speaks("n1"), token(Some("n1"), 3600), None),
+        (speaker, speaks("n2"), token(Some("n1"), 3600), Some(own)),
+        (nobodys, speaks("n1"), token(Some("n1"), 3600), Some(own)),
+        (speaker, speaks("n1"), token(Some("n2"), 3600), Some(life)),
+        (speaker, speaks("n1"), token(Some("n1"), 3601), Some(life)),
         (operator, secrets("kilonova-node-n1"), seed.clone(), None),
         (operator, secrets("kube-system"), seed, Some(nodes)),
         (
@@ -181,6 +192,77 @@ async fn an_operator_certifies_those_only_who_have_a_part_in_ovn() -> Result<()>
         );
         let path = format!("/api/v1/namespaces/{namespace}/secrets");
         is_told(&client, (OPERATOR, None), &path, &certificate, refusal).await?;
+    }
+    Ok(())
+}
+
+/// Whether somebody may send such a request. That there is no such object is an answer, too.
+async fn may(client: &Client, user: &str, verb: &str, path: &str) -> Result<bool> {
+    let request = Request::builder()
+        .method(verb)
+        .uri(path)
+        .header("Content-Type", "application/merge-patch+json")
+        .header("Impersonate-User", user)
+        .body(b"{}".to_vec())?;
+    match client.request::<Value>(request).await {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) => Ok(status.code != 403),
+        Err(error) => Err(error).context(path.to_owned()),
+    }
+}
+
+/// What answers guests reads what its own node's guests are told, and nothing else; it writes nothing.
+#[tokio::test]
+async fn whoever_takes_over_a_metadata_service_learns_of_its_node_only() -> Result<()> {
+    let (_turn, project) = turn().await?;
+    let client = project.testbed.client().await?;
+    project.secret("data", "key", b"a tenant's").await?;
+    let own = "system:serviceaccount:kilonova-node-n1:metadata";
+    let kinds = "/apis/kilonova.dev/v1alpha1";
+    let guests = |node: &str| format!("{kinds}/namespaces/kilonova-node-{node}/guests");
+    let secrets = |namespace: &str| format!("/api/v1/namespaces/{namespace}/secrets");
+    let one = |path: String| format!("{path}/some");
+    let token = |account: &str| {
+        format!("/api/v1/namespaces/kilonova-node-n1/serviceaccounts/{account}/token?dryRun=All")
+    };
+    let may_do = [
+        ("GET", guests("n1")),
+        ("GET", one(secrets("kilonova-node-n1"))),
+    ];
+    let may_not = [
+        // Other nodes' guests and seeds, and what tenants and the system keep.
+        ("GET", guests("n2")),
+        ("GET", format!("{kinds}/guests")),
+        ("GET", one(secrets("kilonova-node-n2"))),
+        ("GET", secrets("kilonova-node-n1")),
+        ("GET", format!("{}/data", secrets(&project.name))),
+        ("GET", secrets("kilonova-system")),
+        ("GET", "/api/v1/secrets".to_owned()),
+        ("GET", format!("{kinds}/servers")),
+        ("GET", format!("{kinds}/ports")),
+        ("GET", format!("{kinds}/hypervisors/n1")),
+        ("GET", "/api/v1/nodes/n1".to_owned()),
+        // Whatever would change anything, or make it somebody else.
+        ("PATCH", one(guests("n1"))),
+        ("PATCH", format!("{}/status", one(guests("n1")))),
+        ("DELETE", one(guests("n1"))),
+        ("PATCH", one(secrets("kilonova-node-n1"))),
+        ("POST", token("node")),
+        ("POST", token("metadata")),
+    ];
+    for (all, allowed) in [(&may_do[..], true), (&may_not[..], false)] {
+        for (verb, path) in all {
+            let may = may(&client, own, verb, path).await?;
+            ensure!(may == allowed, "{verb} {path}: {may}");
+        }
+    }
+    // As its pod, before it is its node's, it may become that and nobody else, and reads nothing.
+    for (verb, path) in [
+        ("POST", token("node")),
+        ("GET", guests("n1")),
+        ("GET", one(secrets("kilonova-node-n1"))),
+    ] {
+        ensure!(!may(&client, METADATA, verb, &path).await?, "{verb} {path}");
     }
     Ok(())
 }
