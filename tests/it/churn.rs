@@ -30,6 +30,8 @@ static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// What the databases have before anything of a test is there.
 async fn empty(testbed: &Testbed) -> Result<Rows> {
+    // What the node says of itself stays.
+    testbed.ovn().wait_chassis("n1").await?;
     let rows = Rows::look(testbed).await?;
     ensure!(
         rows.marked.is_empty(),
