@@ -101,6 +101,41 @@ impl Metrics {
     }
 }
 
+/// Where OVN's databases are, each of them if anybody said so.
+struct Ovn {
+    northbound: Option<RealiserSettings>,
+    southbound: Option<ObserverSettings>,
+}
+
+impl Ovn {
+    fn new(
+        northbound: Vec<Endpoint>,
+        southbound: Vec<Endpoint>,
+        tls: Option<Tls>,
+        metrics: NorthboundMetrics,
+    ) -> Self {
+        Self {
+            southbound: (!southbound.is_empty()).then(|| ObserverSettings {
+                endpoints: southbound,
+                tls: tls.clone(),
+            }),
+            northbound: (!northbound.is_empty()).then_some(RealiserSettings {
+                endpoints: northbound,
+                tls,
+                metrics,
+            }),
+        }
+    }
+
+    /// Begins the sessions of one lead.
+    fn start(&self) -> (Option<Realiser>, Option<Observer>) {
+        (
+            self.northbound.clone().map(Realiser::start),
+            self.southbound.clone().map(Observer::start),
+        )
+    }
+}
+
 /// Runs until it is asked to stop.
 pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
     let OperatorArguments {
@@ -121,10 +156,7 @@ pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
     } = arguments;
     let endpoints = endpoints_of(&ovn_northbound)?;
     let tls = ovn_certificates.as_deref().map(Tls::in_folder);
-    let observed = (!ovn_southbound.is_empty()).then(|| ObserverSettings {
-        endpoints: ovn_southbound.clone(),
-        tls: tls.clone(),
-    });
+    let southbound = ovn_southbound.clone();
     let pki = pki.settings(&namespace, ovn_certificates, ovn_southbound);
     let pod_account = |name| PodAccount {
         name,
@@ -136,11 +168,7 @@ pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
     };
     let identity = identity.unwrap_or_else(default_identity);
     let metrics = Metrics::new();
-    let northbound = (!endpoints.is_empty()).then(|| RealiserSettings {
-        endpoints,
-        tls,
-        metrics: metrics.northbound.clone(),
-    });
+    let ovn = Ovn::new(endpoints, southbound, tls, metrics.northbound.clone());
     let client = super::client(&metrics.requests).await?;
     let (ready, readiness) = watch::channel(Some("reading the cluster's state".to_owned()));
     let mut page = tokio::spawn(probe::serve(listen, metrics.registry, vec![readiness]));
@@ -181,10 +209,7 @@ pub async fn run(arguments: OperatorArguments) -> anyhow::Result<()> {
                 networks.clone(),
                 Writer::new(client.clone(), MANAGER),
                 reporter.clone(),
-                (
-                    northbound.clone().map(Realiser::start),
-                    observed.clone().map(Observer::start),
-                ),
+                ovn.start(),
                 tenant_mtu,
                 metrics.networks.clone(),
             ));

@@ -86,17 +86,18 @@ async fn listen(session: Session, newest: watch::Sender<Option<Arc<Sightings>>>)
             Err(error) => Some(error.to_string()),
         });
         if trouble != said {
-            match &trouble {
-                Some(reason) => warn!(
+            if let Some(reason) = &trouble {
+                warn!(
                     reason,
                     "OVN's southbound database cannot be read: routers' nodes and members' health stay as they were"
-                ),
-                None => info!("OVN's southbound database is read again"),
+                );
+            } else {
+                info!("OVN's southbound database is read again");
             }
             said = trouble;
         }
         tokio::select! {
-            changed = readiness.changed() => if changed.is_err() { return },
+            told = readiness.changed() => if told.is_err() { return },
             event = changes.next() => if event.is_none() { return },
         }
     }

@@ -19,8 +19,8 @@ use crate::api::{
 
 use super::{
     cloud::{Cloud, Shelf},
-    sightings::Sightings,
     keep::IN_USE,
+    sightings::Sightings,
     survey::{Survey, survey},
 };
 

@@ -47,8 +47,8 @@ impl Rows {
     pub async fn look(testbed: &Testbed) -> Result<Self> {
         let ovn = testbed.ovn();
         ovn.nbctl(["--wait=sb", "sync"]).await?;
-        let northbound = dump(&ovn.northbound_socket(), "OVN_Northbound").await?;
-        let southbound = dump(&ovn.southbound_socket(), "OVN_Southbound").await?;
+        let northbound = dump(&ovn.northbound_sockets().await?, "OVN_Northbound").await?;
+        let southbound = dump(&ovn.southbound_sockets().await?, "OVN_Southbound").await?;
         let mut rows = Self {
             marked: BTreeMap::new(),
             unmarked: Counts::new(),

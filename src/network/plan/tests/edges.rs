@@ -465,8 +465,8 @@ fn what_ovn_tells_of_gateways_and_members_is_passed_on_and_stays_while_it_is_sil
         let found = draft.survey().findings;
         let node = found.routers[&id("Router", "shop/edge")].node.clone();
         let members = &found.balancers[&id("LoadBalancer", "shop/lb")].members;
-        let states: Vec<_> = members.iter().map(|member| member.state.clone()).collect();
-        (node, states)
+        let health: Vec<_> = members.iter().map(|member| member.state.clone()).collect();
+        (node, health)
     };
     let text = |text: &str| Some(text.to_owned());
     assert_eq!(said(&draft), (text("n7"), vec![text("OFFLINE"), None]));
@@ -487,6 +487,6 @@ fn what_ovn_tells_of_gateways_and_members_is_passed_on_and_stays_while_it_is_sil
         seen.members.insert(watched, answers);
     }
     draft.sightings = Some(Arc::new(seen));
-    let states = vec![text("ONLINE"), text("OFFLINE")];
-    assert_eq!(said(&draft), (text("n1"), states));
+    let health = vec![text("ONLINE"), text("OFFLINE")];
+    assert_eq!(said(&draft), (text("n1"), health));
 }
