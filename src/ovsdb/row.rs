@@ -75,6 +75,12 @@ impl Row {
         )
     }
 
+    /// Drops the columns in which it is as `other` is.
+    pub fn drop_same(&mut self, other: &Self) {
+        self.0
+            .retain(|column, value| other.0.get(column) != Some(value));
+    }
+
     /// Reads a column of a table; the default, if it is not there: an older server has no such column, and any server
     /// leaves out what is as it began.
     pub fn read<T: Column + Default>(

@@ -51,7 +51,12 @@ pub async fn keep(ctx: Arc<Context>, mut stop: watch::Receiver<bool>) {
             _ = stop.wait_for(|stop| *stop) => true,
             Some(()) = changes.next() => false,
             Some(change) = standings.next() => {
-                call_for(&ctx, change);
+                // Many objects share a transaction, and then a call: whoever misses calls has to look at everybody.
+                let mut told = vec![change];
+                while let Some(Some(more)) = standings.next().now_or_never() {
+                    told.push(more);
+                }
+                call_for(&ctx, &told);
                 continue;
             }
             () = time::sleep_until(due) => false,
@@ -137,29 +142,34 @@ fn news<K: Kind>(before: &Findings, after: &Findings, origins: &mut Vec<Origin>)
 }
 
 /// Calls those whose standing in OVN may have changed.
-fn call_for(ctx: &Context, change: StandingChange) {
-    let StandingChange::One(uid) = change else {
-        call(ctx, Call::All);
-        return;
-    };
+fn call_for(ctx: &Context, changes: &[StandingChange]) {
     let picture = Arc::clone(&ctx.picture.borrow());
-    let findings = &picture.findings;
     let mut called = Vec::new();
-    found::<Network>(findings, &uid, &mut called);
-    found::<Port>(findings, &uid, &mut called);
-    found::<Router>(findings, &uid, &mut called);
-    found::<SecurityGroup>(findings, &uid, &mut called);
-    found::<FloatingIP>(findings, &uid, &mut called);
-    found::<LoadBalancer>(findings, &uid, &mut called);
-    if findings.balancers.contains_key(&uid) {
+    for change in changes {
+        match change {
+            StandingChange::All => return call(ctx, Call::All),
+            StandingChange::One(uid) => concerned_by(&picture.findings, uid, &mut called),
+        }
+    }
+    if !called.is_empty() {
+        call(ctx, Call::These(Arc::new(called)));
+    }
+}
+
+/// Whoever says how the object of a UID stands.
+fn concerned_by(findings: &Findings, uid: &str, called: &mut Vec<Origin>) {
+    found::<Network>(findings, uid, called);
+    found::<Port>(findings, uid, called);
+    found::<Router>(findings, uid, called);
+    found::<SecurityGroup>(findings, uid, called);
+    found::<FloatingIP>(findings, uid, called);
+    found::<LoadBalancer>(findings, uid, called);
+    if findings.balancers.contains_key(uid) {
         let led = findings
             .floating
             .values()
             .filter(|floating| floating.row == uid);
         called.extend(led.map(|floating| floating.seen.origin.clone()));
-    }
-    if !called.is_empty() {
-        call(ctx, Call::These(Arc::new(called)));
     }
 }
 

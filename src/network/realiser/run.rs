@@ -9,7 +9,7 @@ use tokio::time::{self, Instant};
 
 use crate::network::metrics::NorthboundMetrics;
 use crate::network::plan::northbound::diff::Difference;
-use crate::network::plan::northbound::{Desired, Found, Limits, compile, diff};
+use crate::network::plan::northbound::{Compiler, Desired, Found, Limits, diff};
 use crate::network::plan::topology::Topology;
 use crate::ovsdb::{Changes, Event, Fault, Readiness, Session, TransactError};
 
@@ -35,6 +35,7 @@ pub struct Driver {
     ledger: Arc<Ledger>,
     metrics: NorthboundMetrics,
     changes: Changes,
+    compiler: Compiler,
     desired: Option<Arc<Desired>>,
     refusals: Refusals,
     pause: Option<Duration>,
@@ -65,6 +66,7 @@ impl Driver {
             newest,
             ledger,
             metrics,
+            compiler: Compiler::default(),
             desired: None,
             refusals: Refusals::default(),
             pause: None,
@@ -135,8 +137,16 @@ impl Driver {
             let Some(topology) = self.newest.borrow_and_update().clone() else {
                 return false;
             };
-            match tokio::task::spawn_blocking(move || compile(&topology)).await {
-                Ok(desired) => self.replace(desired),
+            let mut compiler = std::mem::take(&mut self.compiler);
+            let compile = move || {
+                let desired = compiler.compile(&topology);
+                (compiler, desired)
+            };
+            match tokio::task::spawn_blocking(compile).await {
+                Ok((compiler, desired)) => {
+                    self.compiler = compiler;
+                    self.replace(desired);
+                }
                 Err(error) => {
                     tracing::error!(%error, "compiling networks to rows failed");
                     return false;
@@ -168,7 +178,7 @@ impl Driver {
         let up = view::up(found);
         let mut standings = HashMap::new();
         for uid in desired.uids() {
-            let uid = uid.as_str();
+            let uid: &str = uid;
             let standing = if !differing.contains(uid) {
                 match up.get(uid) {
                     Some(true) => Standing::Up,

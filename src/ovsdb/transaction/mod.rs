@@ -46,7 +46,7 @@ pub struct Counted {
 impl Inserted {
     /// The row, for columns of others of the same transaction.
     pub fn reference(&self) -> Reference {
-        Reference::New(self.name.clone())
+        Reference::New(self.name.as_str().into())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use crate::ovsdb::uuid::Uuid;
 
@@ -18,8 +19,9 @@ pub enum Atom {
     String(String),
     /// The name of a row.
     Uuid(Uuid),
-    /// The name of a row that is inserted by the same transaction; never in an answer.
-    Named(String),
+    /// The name of a row that is inserted by the same transaction; never in an answer. Shared, since names are in as many
+    /// places as there are references to a row.
+    Named(Arc<str>),
 }
 
 impl Atom {

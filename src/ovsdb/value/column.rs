@@ -1,6 +1,7 @@
 //! Which Rust types columns can be: atoms, `Option`s and `BTreeSet`s and `BTreeMap`s of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::{Atom, Real, Value};
 use crate::ovsdb::uuid::Uuid;
@@ -35,7 +36,7 @@ pub enum Reference {
     /// One that is there.
     Row(Uuid),
     /// One that is inserted, by the name that the transaction has for it.
-    New(String),
+    New(Arc<str>),
 }
 
 impl Reference {
@@ -83,10 +84,10 @@ atom_type!(
     "a UUID",
     |reference| match reference {
         Reference::Row(uuid) => Atom::Uuid(*uuid),
-        Reference::New(name) => Atom::Named(name.clone()),
+        Reference::New(name) => Atom::Named(Arc::clone(name)),
     },
     Atom::Uuid(uuid) => Self::Row(*uuid),
-    Atom::Named(name) => Self::New(name.clone())
+    Atom::Named(name) => Self::New(Arc::clone(name))
 );
 
 impl AtomType for Real {

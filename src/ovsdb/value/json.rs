@@ -27,7 +27,7 @@ impl Serialize for Atom {
             Self::Boolean(truth) => serializer.serialize_bool(*truth),
             Self::String(text) => serializer.serialize_str(text),
             Self::Uuid(uuid) => ("uuid", uuid).serialize(serializer),
-            Self::Named(name) => ("named-uuid", name).serialize(serializer),
+            Self::Named(name) => ("named-uuid", &**name).serialize(serializer),
         }
     }
 }
@@ -104,7 +104,10 @@ impl<'de> Visitor<'de> for ValueVisitor {
                 let uuid: Uuid = array.next_element()?.ok_or_else(lacking)?;
                 Atom::Uuid(uuid).into()
             }
-            Tag::NamedUuid => Atom::Named(array.next_element()?.ok_or_else(lacking)?).into(),
+            Tag::NamedUuid => {
+                let name: String = array.next_element()?.ok_or_else(lacking)?;
+                Atom::Named(name.into()).into()
+            }
             Tag::Set => {
                 let atoms: Vec<Atom> = array.next_element()?.ok_or_else(lacking)?;
                 Value::set(atoms)

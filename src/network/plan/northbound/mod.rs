@@ -9,7 +9,7 @@ pub mod desired;
 pub mod diff;
 pub mod tables;
 
-pub use compile::compile;
+pub use compile::{Compiler, compile};
 pub use desired::{Desired, Wanted};
 pub use diff::{Change, Found, Limits, Operation, diff};
 pub use tables::Kind;

@@ -15,6 +15,7 @@ mod statistics;
 
 pub mod fleet;
 pub mod kills;
+pub mod ports;
 pub mod servers;
 
 mod bare;
@@ -27,4 +28,4 @@ mod machine;
 mod usage;
 mod writes;
 
-pub use report::{Bar, Figures, Report, Table};
+pub use report::{Bar, Figures, Report, Side, Table};

@@ -24,30 +24,63 @@ impl<F> Report<F> {
     }
 }
 
-/// A figure and the most that it may be.
+/// A figure and what it has to be.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Bar {
     /// What is measured.
     pub what: &'static str,
     /// What came out.
     pub value: f64,
-    /// The most that it may be.
-    pub most: f64,
+    /// Which side of the limit is right.
+    pub side: Side,
+    /// The limit.
+    pub limit: f64,
     /// Of both.
     pub unit: &'static str,
     /// Whether it is.
     pub pass: bool,
 }
 
+/// On which side of its limit a figure has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Side {
+    /// The limit, or less.
+    AtMost,
+    /// The limit, or more.
+    AtLeast,
+}
+
 impl Bar {
     /// Holds a figure against the most that it may be.
-    pub fn at_most(what: &'static str, value: f64, most: f64, unit: &'static str) -> Self {
+    pub fn at_most(what: &'static str, value: f64, limit: f64, unit: &'static str) -> Self {
         Self {
             what,
             value,
-            most,
+            side: Side::AtMost,
+            limit,
             unit,
-            pass: value <= most,
+            pass: value <= limit,
+        }
+    }
+
+    /// Holds a figure against the least that it may be.
+    pub fn at_least(what: &'static str, value: f64, limit: f64, unit: &'static str) -> Self {
+        Self {
+            what,
+            value,
+            side: Side::AtLeast,
+            limit,
+            unit,
+            pass: value >= limit,
+        }
+    }
+
+    /// The limit, for people.
+    pub fn asked(&self) -> String {
+        match self.side {
+            Side::AtMost => format!("≤ {}", self.limit),
+            Side::AtLeast => format!("≥ {}", self.limit),
         }
     }
 }

@@ -51,6 +51,18 @@ impl Meter {
         Ok(Self(readings))
     }
 
+    /// Begins to measure parts of the testbed, whatever they are.
+    pub fn of_parts(testbed: &Testbed, names: &[String]) -> Result<Self> {
+        let reading = |name: &String| {
+            let process = testbed.part(name)?.process();
+            read(
+                name,
+                process.with_context(|| format!("{name} does not run"))?,
+            )
+        };
+        Ok(Self(names.iter().map(reading).collect::<Result<_>>()?))
+    }
+
     /// What each has used since. An error when one was replaced meanwhile: nothing could be said of it.
     pub fn since(&self) -> Result<Vec<Usage>> {
         self.0.iter().map(usage).collect()

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
-use testbed::bench::{self, Bar, Figures, Report, fleet, kills, servers};
+use testbed::bench::{self, Bar, Figures, Report, fleet, kills, ports, servers};
 use testbed::{Progress, Testbed};
 
 use super::output;
@@ -56,6 +56,18 @@ enum What {
         #[arg(long, default_value_t = 8)]
         running: usize,
     },
+    /// Ports, all in one go, beside one `ovn-nbctl` for each: how soon they are in OVN, and have their flows.
+    Ports {
+        /// How many ports.
+        #[arg(long, default_value_t = 1000, value_parser = positive)]
+        count: usize,
+        /// How many there are before. They stay, so that another run has them.
+        #[arg(long, default_value_t = 5000)]
+        existing: usize,
+        /// Over how many projects they are spread, each with a network of its own.
+        #[arg(long, default_value_t = 20, value_parser = positive)]
+        projects: usize,
+    },
 }
 
 impl Bench {
@@ -84,6 +96,19 @@ impl Bench {
             What::Fleet { count, running } => {
                 let options = fleet::Options { count, running };
                 let report = fleet::run(testbed, options, &progress).await?;
+                print(&report, self.output, self.check)
+            }
+            What::Ports {
+                count,
+                existing,
+                projects,
+            } => {
+                let options = ports::Options {
+                    count,
+                    existing,
+                    projects,
+                };
+                let report = ports::run(testbed, options, &progress).await?;
                 print(&report, self.output, self.check)
             }
         }
@@ -127,12 +152,12 @@ fn bars(bars: &[Bar]) -> Table {
     let mut shown = Table::new();
     shown
         .load_style(NOTHING)
-        .set_header(["WHAT", "value", "at most", "unit", ""]);
+        .set_header(["WHAT", "value", "bar", "unit", ""]);
     for bar in bars {
         shown.add_row([
             bar.what.to_owned(),
             format!("{:.1}", bar.value),
-            bar.most.to_string(),
+            bar.asked(),
             bar.unit.to_owned(),
             if bar.pass { "pass" } else { "FAIL" }.to_owned(),
         ]);

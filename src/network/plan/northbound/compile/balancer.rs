@@ -41,8 +41,7 @@ pub fn rows(topology: &Topology, notes: &mut Notes, builder: &mut Builder) {
             own.extend(floating);
         }
         for switch in joined(topology, &balancer.switch).keys() {
-            let on_switch = notes.switch_balancers.entry((*switch).to_owned());
-            on_switch.or_default().extend(own.iter().cloned());
+            notes.on(switch).balancers.extend(own.iter().cloned());
         }
     }
 }
@@ -209,7 +208,7 @@ fn watch(
         options: options(health),
         ..LoadBalancerHealthCheck::default()
     };
-    let parent = Some((Kind::Balancer, parent.to_owned()));
+    let parent = Some((Kind::Balancer, parent.into()));
     builder.add(Kind::HealthCheck, key, &balancer.origin, parent, &check);
 }
 

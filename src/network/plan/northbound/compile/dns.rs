@@ -13,7 +13,7 @@ use crate::network::plan::northbound::tables::Kind;
 use crate::network::plan::topology::Switch;
 use crate::ovsdb::northbound::{Dns, Texts};
 
-use super::Notes;
+use super::Hung;
 
 /// The domain of a project's names. `internal` is nobody's in the world's DNS, and stays so (ICANN, 2024).
 pub fn domain(project: &str) -> String {
@@ -21,17 +21,13 @@ pub fn domain(project: &str) -> String {
 }
 
 /// One row with all names, if there are any.
-pub fn rows(uid: &str, switch: &Switch, notes: &mut Notes, builder: &mut Builder) {
+pub fn rows(uid: &str, switch: &Switch, hung: &mut Hung, builder: &mut Builder) {
     let records = records(switch);
     if records.is_empty() {
         return;
     }
     let key = format!("dns/{uid}");
-    notes
-        .names
-        .entry(uid.to_owned())
-        .or_default()
-        .insert(reference(key.as_str()));
+    hung.names.insert(reference(key.as_str()));
     let row = Dns {
         records,
         ..Dns::default()

@@ -101,7 +101,7 @@ fn port(
             priority: i64::from(*priority),
             ..GatewayChassis::default()
         };
-        let parent = Some((Kind::RouterPort, key.clone()));
+        let parent = Some((Kind::RouterPort, key.as_str().into()));
         builder.add(Kind::GatewayChassis, node_key, &router.origin, parent, &row);
     }
     let row = LogicalRouterPort {

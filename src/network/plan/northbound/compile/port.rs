@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::api::address::{Cidr, Mac, bits};
 use crate::api::subnet::Ipv6Mode;
@@ -14,15 +15,15 @@ use crate::network::plan::topology::{Port, Switch};
 use crate::ovsdb::Reference;
 use crate::ovsdb::northbound::{LogicalSwitchPort, Texts};
 
-use super::{Notes, key, on_switch};
+use super::{Hung, key, on_switch};
 
 /// The ports of a switch.
-pub fn rows(uid: &str, switch: &Switch, notes: &mut Notes, builder: &mut Builder) {
+pub fn rows(uid: &str, switch: &Switch, hung: &mut Hung, builder: &mut Builder) {
     let users = users(switch);
-    let ports = notes.ports.entry(uid.to_owned()).or_default();
+    let place = on_switch(uid);
     for (port_uid, port) in &switch.ports {
         let key = key::port(port_uid);
-        ports.insert(reference(key.as_str()));
+        hung.ports.insert(reference(Arc::clone(&key)));
         let row = LogicalSwitchPort {
             name: port_uid.clone(),
             options: options(port),
@@ -37,7 +38,7 @@ pub fn rows(uid: &str, switch: &Switch, notes: &mut Notes, builder: &mut Builder
             Kind::SwitchPort,
             key,
             &port.origin,
-            Some(on_switch(uid)),
+            Some((place.0, Arc::clone(&place.1))),
             &row,
         );
     }

@@ -8,13 +8,13 @@ use crate::network::plan::northbound::tables::Kind;
 use crate::network::plan::topology::Switch;
 use crate::ovsdb::northbound::Qos;
 
-use super::{Notes, on_switch};
+use super::{Hung, on_switch};
 
 /// Any will do: no other limits are on the switch.
 const PRIORITY: i64 = 2002;
 
 /// One row for each direction that is limited.
-pub fn rows(uid: &str, switch: &Switch, notes: &mut Notes, builder: &mut Builder) {
+pub fn rows(uid: &str, switch: &Switch, hung: &mut Hung, builder: &mut Builder) {
     for (port_uid, port) in &switch.ports {
         let Some(qos) = &port.qos else {
             continue;
@@ -27,11 +27,7 @@ pub fn rows(uid: &str, switch: &Switch, notes: &mut Notes, builder: &mut Builder
                 continue;
             };
             let key = format!("limit/{port_uid}/{way}");
-            notes
-                .limits
-                .entry(uid.to_owned())
-                .or_default()
-                .insert(reference(key.as_str()));
+            hung.limits.insert(reference(key.as_str()));
             let row = Qos {
                 priority: PRIORITY,
                 direction: direction.to_owned(),

@@ -117,8 +117,7 @@ pub fn plug(
     builder: &mut Builder,
 ) {
     let key = format!("plug/{place}");
-    let ports = notes.ports.entry(switch.to_owned()).or_default();
-    ports.insert(reference(key.as_str()));
+    notes.on(switch).ports.insert(reference(key.as_str()));
     options.insert("router-port".to_owned(), router_port.to_owned());
     let row = LogicalSwitchPort {
         name: format!("plug-{place}"),

@@ -9,11 +9,11 @@ use crate::network::plan::northbound::tables::Kind;
 use crate::network::plan::topology::Switch;
 use crate::ovsdb::northbound::{LogicalSwitch, LogicalSwitchPort, Texts};
 
-use super::{Notes, key, on_switch};
+use super::{Hung, key, on_switch};
 
 /// The switch itself, with all that was noted, and its way to the physical network.
-pub fn rows(uid: &str, switch: &Switch, notes: &mut Notes, builder: &mut Builder) {
-    let mut ports = notes.ports.remove(uid).unwrap_or_default();
+pub fn rows(uid: &str, switch: &Switch, hung: Hung, builder: &mut Builder) {
+    let mut ports = hung.ports;
     if let Some(provider) = &switch.provider {
         let key = format!("provider/{uid}");
         ports.insert(reference(key.as_str()));
@@ -54,9 +54,9 @@ pub fn rows(uid: &str, switch: &Switch, notes: &mut Notes, builder: &mut Builder
     let row = LogicalSwitch {
         name: uid.to_owned(),
         ports,
-        qos_rules: notes.limits.remove(uid).unwrap_or_default(),
-        dns_records: notes.names.remove(uid).unwrap_or_default(),
-        load_balancer: notes.switch_balancers.remove(uid).unwrap_or_default(),
+        qos_rules: hung.limits,
+        dns_records: hung.names,
+        load_balancer: hung.balancers,
         ..LogicalSwitch::default()
     };
     builder.add(Kind::Switch, key::switch(uid), &switch.origin, None, &row);

@@ -72,7 +72,7 @@ impl<'a> Delta<'a> {
                 Some(uuid) => {
                     right.insert(uuid);
                 }
-                None => lacks.push(key.as_str()),
+                None => lacks.push(&**key),
             }
         }
         let mut gone = Vec::new();
@@ -152,7 +152,7 @@ impl<'a> Delta<'a> {
             let come = keys
                 .iter()
                 .filter(|key| selection.inserts(link.target, key));
-            let mut come: Vec<Atom> = come.map(|key| Atom::Named((*key).to_owned())).collect();
+            let mut come: Vec<Atom> = come.map(|key| Atom::Named((*key).into())).collect();
             if come.is_empty() {
                 continue;
             }

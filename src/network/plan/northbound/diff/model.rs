@@ -123,7 +123,7 @@ impl Model {
                     None => value.clone(),
                     Some(link) => Value::set(value.atoms().map(|atom| match atom {
                         Atom::Uuid(uuid) => {
-                            Atom::Named(key(link.target, *uuid).unwrap_or_default())
+                            Atom::Named(key(link.target, *uuid).unwrap_or_default().into())
                         }
                         atom => atom.clone(),
                     })),
@@ -191,7 +191,7 @@ fn named_value(value: &Value, names: &BTreeMap<String, Uuid>) -> Value {
         return value.clone();
     }
     Value::set(value.atoms().map(|atom| match atom {
-        Atom::Named(key) => Atom::Uuid(names[key]),
+        Atom::Named(key) => Atom::Uuid(names[&**key]),
         atom => atom.clone(),
     }))
 }

@@ -172,7 +172,7 @@ fn named(value: &Value, names: &Names<'_>) -> Value {
         return value.clone();
     }
     Value::set(value.atoms().map(|atom| match atom {
-        Atom::Named(key) => match names.get(key.as_str()) {
+        Atom::Named(key) => match names.get(&**key) {
             Some(Value::One(name)) => name.clone(),
             _ => atom.clone(),
         },

@@ -96,7 +96,7 @@ impl<'a> Selection<'a> {
             }
             missing.push((kind, key, wanted));
             next = match &wanted.parent {
-                Some((kind, key)) => Some((*kind, key.as_str(), self.desired.get(*kind, key)?)),
+                Some((kind, key)) => Some((*kind, &**key, self.desired.get(*kind, key)?)),
                 None => None,
             };
         }

@@ -1,6 +1,7 @@
 //! Whatever there is, what is wanted comes of it; on a model here, and on a real server in `tests/it/network`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -8,7 +9,7 @@ use super::model::Model;
 use super::{Difference, Limits, Operation, diff};
 use crate::network::plan::northbound::shared::cloud::{random, shop};
 use crate::network::plan::northbound::tables::{KINDS, Kind};
-use crate::network::plan::northbound::{Desired, KEY, compile};
+use crate::network::plan::northbound::{Compiler, Desired, KEY, compile};
 use crate::network::plan::topology::Topology;
 use crate::ovsdb::Row;
 use crate::ovsdb::value::{Atom, Value};
@@ -88,7 +89,7 @@ fn nobody_is_open(before: &Model, model: &Model, desired: &Desired) {
         .into_iter()
         .flat_map(Value::atoms)
         .map(|atom| match atom {
-            Atom::Named(key) => key.clone(),
+            Atom::Named(key) => key.to_string(),
             other => panic!("{other:?}"),
         })
         .collect();
@@ -121,6 +122,22 @@ proptest! {
         // And nothing is left of it.
         settle(&mut model, &Desired::default(), &all(rows), |_, _| ());
         prop_assert_eq!(model.kinds(), []);
+    }
+
+    #[test]
+    fn what_is_remembered_of_other_topologies_changes_nothing(
+        topologies in proptest::collection::vec(topology(), 1..5),
+        changes in proptest::collection::vec(any::<u8>(), 1..20),
+    ) {
+        let mut compiler = Compiler::default();
+        let mut choose = choices(changes);
+        for topology in topologies {
+            let mut topology = Arc::new(topology);
+            for _ in 0..3 {
+                prop_assert_eq!(compiler.compile(&topology), compile(&topology));
+                touch(Arc::make_mut(&mut topology), &mut choose);
+            }
+        }
     }
 
     #[test]
@@ -178,10 +195,28 @@ proptest! {
     }
 }
 
-/// What a hand does to a row.
+/// Changes something of one network, or of what hangs on it, and leaves the others as they are.
+fn touch(topology: &mut Topology, choose: &mut impl FnMut(usize) -> usize) {
+    let uids: Vec<String> = topology.switches.keys().cloned().collect();
+    let Some(uid) = uids.get(choose(uids.len().max(1))) else {
+        return;
+    };
+    match choose(5) {
+        0 => drop(topology.switches.remove(uid)),
+        1 => drop(topology.routers.pop_first()),
+        2 => drop(topology.balancers.pop_first()),
+        3 => drop(topology.groups.pop_first()),
+        _ => {
+            let switch = topology.switches.get_mut(uid).unwrap();
+            switch.mtu += 1;
+            switch.ports.pop_first();
+        }
+    }
+}
+
 /// The row without what it has of somebody else's: a port that has lost both its marks and its name stays where it is.
 fn without_foreign(row: &Row) -> Row {
-    let own = |atom: &&Atom| **atom != Atom::Named(String::new());
+    let own = |atom: &&Atom| **atom != Atom::Named("".into());
     row.columns()
         .fold(Row::new(), |rest, (column, value)| match value {
             Value::Set(atoms) => rest.with(column, Value::set(atoms.iter().filter(own).cloned())),
@@ -189,6 +224,7 @@ fn without_foreign(row: &Row) -> Row {
         })
 }
 
+/// What a hand does to a row.
 fn spoil(model: &mut Model, kind: Kind, uuid: crate::ovsdb::Uuid, hand: u8) {
     let row = model.rows.get_mut(&(kind, uuid)).unwrap();
     match hand {

@@ -1,0 +1,369 @@
+//! Many ports, all in one go, in a cloud that has many: until each has its addresses and its rows in OVN's northbound
+//! database, and until each has its flows (`ovn-installed`) on the node that it is plugged in at. Beside it the same by
+//! hand, one `ovn-nbctl` for each port, in the same cloud and with the operator stopped.
+//!
+//! ```text
+//!   make ───► addresses ───► rows ───► Ready        by the operator
+//!   make ──────────────────► rows                   by hand
+//!     └─ all made: plugged in, in one transaction ───► ovn-installed
+//! ```
+//!
+//! A port has no server here: its NIC is an interface of the node's switch, which is what ovn-controller sees of a guest.
+
+mod cloud;
+mod marks;
+mod peer;
+mod plugs;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use self::cloud::Cloud;
+use self::marks::Marks;
+use self::plugs::Plugs;
+use super::machine::Machine;
+use super::report::{Bar, Figures, Report, Table};
+use super::usage::{Meter, Usage};
+use super::writes::{Count, Span, Writes};
+use crate::command::command;
+use crate::kilonova::OPERATOR;
+use crate::progress::Progress;
+use crate::testbed::Testbed;
+
+const DEADLINE: Duration = Duration::from_mins(10);
+/// How many of the ports that there are before come at once.
+const EXISTING_AT_ONCE: usize = 1000;
+/// What the project asks of itself: so many times as fast as by hand.
+const TIMES_MIN: f64 = 10.0;
+/// What works for a port on this machine itself.
+const CENTRAL: [&str; 5] = ["kube-apiserver", "etcd", "ovn-nb", "ovn-northd", "ovn-sb"];
+/// And on the node.
+const ON_NODE: [&str; 3] = ["ovn-controller", "ovs-vswitchd", "ovsdb-server"];
+
+/// What to measure.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Options {
+    /// How many ports.
+    pub count: usize,
+    /// How many there are before.
+    pub existing: usize,
+    /// Over how many projects they are spread.
+    pub projects: usize,
+}
+
+/// What came out. All in seconds since the first port was asked for, until the last one was there.
+#[derive(Debug, Serialize)]
+pub struct Ports {
+    /// What was measured.
+    pub options: Options,
+    /// With the operator.
+    pub operator: Way,
+    /// By hand.
+    pub by_hand: Way,
+}
+
+/// How long one way took.
+#[derive(Debug, Serialize)]
+pub struct Way {
+    /// All requests were answered.
+    pub asked_seconds: f64,
+    /// All have addresses, as the API server says.
+    pub addresses_seconds: Option<f64>,
+    /// All are in OVN's northbound database.
+    pub rows_seconds: f64,
+    /// All are Ready, as the API server says.
+    pub ready_seconds: Option<f64>,
+    /// All are plugged in.
+    pub plugged_seconds: f64,
+    /// All have their flows on the node.
+    pub installed_seconds: f64,
+    /// What it cost.
+    pub usage: Vec<Usage>,
+    /// What was written to the API server for it.
+    pub writes: Vec<Count>,
+}
+
+impl Way {
+    /// When all ports were in the northbound database with their addresses, and known to be.
+    fn made_seconds(&self) -> f64 {
+        self.rows_seconds
+            .max(self.addresses_seconds.unwrap_or_default())
+    }
+}
+
+/// Measures.
+pub async fn run(
+    testbed: &Testbed,
+    options: Options,
+    progress: &Progress,
+) -> Result<Report<Ports>> {
+    ensure!(
+        !testbed.has_pods()?,
+        "this benchmark stops the operator while ports are made by hand: bring the testbed up with --no-pods"
+    );
+    let machine = Machine::look(testbed).await?;
+    let bench = Bench::prepare(testbed, options, progress).await?;
+    let measured = bench.measure(progress).await;
+    let cleared = bench.clear().await;
+    let figures = measured?;
+    cleared?;
+    let (ours, theirs) = (&figures.operator, &figures.by_hand);
+    let bars = vec![
+        Bar::at_least(
+            "ports/s, beside by hand",
+            theirs.made_seconds() / ours.made_seconds(),
+            TIMES_MIN,
+            "times",
+        ),
+        Bar::at_least(
+            "time to ovn-installed, beside by hand",
+            theirs.installed_seconds / ours.installed_seconds,
+            TIMES_MIN,
+            "times",
+        ),
+    ];
+    Ok(Report {
+        bench: "ports",
+        machine: machine.look_again(),
+        figures,
+        bars,
+    })
+}
+
+/// Everything that is there before anything is measured.
+struct Bench<'a> {
+    testbed: &'a Testbed,
+    options: Options,
+    cloud: Cloud,
+    plugs: Plugs,
+    /// The ports in the northbound database.
+    rows: Marks,
+    parts: Vec<String>,
+}
+
+impl<'a> Bench<'a> {
+    async fn prepare(testbed: &'a Testbed, options: Options, progress: &Progress) -> Result<Self> {
+        let step = progress.step(format!("{} ports before", options.existing));
+        let cloud = Cloud::prepare(testbed.client().await?, options.projects).await?;
+        cloud.clear().await?;
+        for count in (EXISTING_AT_ONCE..options.existing).step_by(EXISTING_AT_ONCE) {
+            cloud.ensure_ports(count, DEADLINE).await?;
+        }
+        cloud.ensure_ports(options.existing, DEADLINE).await?;
+        step.done();
+        let step = progress.step(format!("{} interfaces", options.count));
+        let node = testbed.nodes()?.into_iter().next();
+        let node = node.context("this testbed has no nodes")?;
+        let here = CENTRAL.map(str::to_owned);
+        let there = ON_NODE.map(|part| format!("{}/{part}", node.name()));
+        let parts = here.into_iter().chain(there).collect();
+        let plugs = Plugs::prepare(node, options.count).await?;
+        let ovn = testbed.ovn();
+        peer::clear(&ovn, options.count).await?;
+        let rows = command([
+            "ovsdb-client",
+            "--format=json",
+            "monitor",
+            &ovn.northbound_socket(),
+            "OVN_Northbound",
+            "Logical_Switch_Port",
+            "name",
+        ]);
+        let rows = Marks::begin(rows, marks::text).await?;
+        step.done();
+        Ok(Self {
+            testbed,
+            options,
+            cloud,
+            plugs,
+            rows,
+            parts,
+        })
+    }
+
+    async fn measure(&self, progress: &Progress) -> Result<Ports> {
+        let step = progress.step(format!("{} ports by the operator", self.options.count));
+        let operator = self.by_operator().await?;
+        step.done();
+        self.testbed.part(OPERATOR)?.stop().await?;
+        let step = progress.step(format!("{} ports by hand", self.options.count));
+        let by_hand = self.by_hand().await?;
+        step.done();
+        Ok(Ports {
+            options: self.options,
+            operator,
+            by_hand,
+        })
+    }
+
+    async fn by_operator(&self) -> Result<Way> {
+        self.settle().await?;
+        let mut parts = self.parts.clone();
+        parts.insert(0, OPERATOR.to_owned());
+        let meter = Meter::of_parts(self.testbed, &parts)?;
+        let mut listener = self.cloud.listen();
+        let (began, from) = (Instant::now(), Timestamp::now());
+        let names = self.cloud.make(self.options.count).await?;
+        let asked = began.elapsed();
+        let plugged = async {
+            self.plugs.plug(&names).await?;
+            anyhow::Ok(began.elapsed())
+        };
+        let (plugged, told, rows, installed) = tokio::try_join!(
+            plugged,
+            self.cloud.told(&mut listener, &names, DEADLINE),
+            self.rows.all("rows of all ports", &names, DEADLINE),
+            self.plugs
+                .installed
+                .all("flows of all ports", &names, DEADLINE),
+        )?;
+        let usage = meter.since()?;
+        let of_all = Span {
+            name: String::new(),
+            uid: String::new(),
+            from,
+            to: Timestamp::now(),
+        };
+        let since = |at: Instant| at.saturating_duration_since(began).as_secs_f64();
+        let way = Way {
+            asked_seconds: asked.as_secs_f64(),
+            addresses_seconds: Some(since(told.addresses)),
+            rows_seconds: last(&rows, began),
+            ready_seconds: Some(since(told.ready)),
+            plugged_seconds: plugged.as_secs_f64(),
+            installed_seconds: last(&installed, began),
+            usage,
+            writes: Writes::count(&self.testbed.audit_log()?, &[of_all]).others,
+        };
+        self.plugs.unplug(&names).await?;
+        self.cloud.clear().await?;
+        let gone = self.rows.none("no rows of deleted ports", &names, DEADLINE);
+        gone.await?;
+        Ok(way)
+    }
+
+    async fn by_hand(&self) -> Result<Way> {
+        let (ovn, count) = (self.testbed.ovn(), self.options.count);
+        let noted = peer::note(&ovn, &self.cloud.places().await?).await?;
+        let names: Vec<String> = (0..count).map(peer::name).collect();
+        self.settle().await?;
+        let meter = Meter::of_parts(self.testbed, &self.parts)?;
+        let began = Instant::now();
+        for number in 0..count {
+            peer::make(&ovn, &noted, number).await?;
+        }
+        let asked = began.elapsed();
+        self.plugs.plug(&names).await?;
+        let plugged = began.elapsed();
+        let (rows, installed) = tokio::try_join!(
+            self.rows.all("rows of all ports", &names, DEADLINE),
+            self.plugs
+                .installed
+                .all("flows of all ports", &names, DEADLINE),
+        )?;
+        let usage = meter.since()?;
+        self.plugs.unplug(&names).await?;
+        Ok(Way {
+            asked_seconds: asked.as_secs_f64(),
+            addresses_seconds: None,
+            rows_seconds: last(&rows, began),
+            ready_seconds: None,
+            plugged_seconds: plugged.as_secs_f64(),
+            installed_seconds: last(&installed, began),
+            usage,
+            writes: Vec::new(),
+        })
+    }
+
+    /// Waits until the node has done all that OVN says so far.
+    async fn settle(&self) -> Result<()> {
+        let synced = self.testbed.ovn().nbctl(["--wait=hv", "sync"]).await;
+        synced.map(drop).context("OVN does not come to rest")
+    }
+
+    /// Removes what was measured, whatever of it is there, and gives the operator its work back.
+    async fn clear(&self) -> Result<()> {
+        let by_hand = peer::clear(&self.testbed.ovn(), self.options.count).await;
+        let plugs = self.plugs.clear().await;
+        self.testbed.part(OPERATOR)?.start().await?;
+        self.cloud.clear().await?;
+        by_hand.and(plugs)
+    }
+}
+
+fn last(moments: &[Instant], began: Instant) -> f64 {
+    let last = moments.iter().max().copied().unwrap_or(began);
+    last.saturating_duration_since(began).as_secs_f64()
+}
+
+impl Figures for Ports {
+    fn tables(&self) -> Vec<Table> {
+        let Options {
+            count,
+            existing,
+            projects,
+        } = self.options;
+        let title = format!(
+            "{count} ports in one go, {existing} there before, in {projects} projects: seconds since the first was asked for"
+        );
+        let header = [
+            "WHO",
+            "all asked",
+            "addresses",
+            "in northbound",
+            "Ready",
+            "plugged in",
+            "ovn-installed",
+            "ports/s",
+        ];
+        let mut all = Table::new(title, header);
+        let ways = [("operator", &self.operator), ("ovn-nbctl", &self.by_hand)];
+        let ports = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        for (who, way) in ways {
+            let seconds = |seconds: f64| format!("{seconds:.2}");
+            let maybe = |some: Option<f64>| some.map(seconds).unwrap_or_default();
+            all.row([
+                who.to_owned(),
+                seconds(way.asked_seconds),
+                maybe(way.addresses_seconds),
+                seconds(way.rows_seconds),
+                maybe(way.ready_seconds),
+                seconds(way.plugged_seconds),
+                seconds(way.installed_seconds),
+                format!("{:.1}", ports / way.made_seconds()),
+            ]);
+        }
+        let mut cost = Table::new(
+            "Processor time until the last was installed, in seconds",
+            ["PROCESS", "operator's way", "by hand"],
+        );
+        for usage in &self.operator.usage {
+            let other = self.by_hand.usage.iter();
+            let other = other.filter(|other| other.part == usage.part);
+            cost.row([
+                usage.part.clone(),
+                format!("{:.2}", usage.cpu_seconds),
+                other
+                    .map(|other| format!("{:.2}", other.cpu_seconds))
+                    .collect(),
+            ]);
+        }
+        let mut writes = Table::new(
+            "What Kilonova wrote to the API server for its ports",
+            ["BY", "VERB", "RESOURCE", "succeeded", "failed"],
+        );
+        for write in &self.operator.writes {
+            writes.row([
+                write.who.clone(),
+                write.verb.clone(),
+                write.resource.clone(),
+                write.succeeded.to_string(),
+                write.failed.to_string(),
+            ]);
+        }
+        vec![all, cost, writes]
+    }
+}
