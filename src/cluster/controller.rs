@@ -25,9 +25,10 @@ use super::{
     writer::{self, Failure, subject},
 };
 
-/// How many objects of one kind are worked on at once. The API server's own limit for one client is far above;
-/// each takes a few KiB.
-const CONCURRENCY_MAX: u16 = 64;
+/// How many objects of one kind are worked on at once. A small API server takes up to 50 ms of processor time for a write:
+/// all of one kind then wait for less than a second, and the Lease, whose renewal has 2 s, is among them. With 64, a thousand
+/// new ports cost an operator its lead, and the next one, too. More would not be faster: that server is busy.
+const CONCURRENCY_MAX: u16 = 16;
 
 /// After a conflict the watch has usually delivered the newer object by then.
 const AFTER_CONFLICT: Duration = Duration::from_millis(50);

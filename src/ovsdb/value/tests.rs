@@ -13,7 +13,7 @@ fn atom() -> impl Strategy<Value = Atom> {
         any::<bool>().prop_map(Atom::Boolean),
         any::<String>().prop_map(Atom::String),
         any::<u128>().prop_map(|number| Atom::Uuid(Uuid::from(number))),
-        "[a-z]{1,8}".prop_map(Atom::Named),
+        "[a-z]{1,8}".prop_map(|name| Atom::Named(name.into())),
     ]
 }
 

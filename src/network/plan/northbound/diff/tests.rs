@@ -153,7 +153,7 @@ proptest! {
                         prop_assert!(held.is_some(), "{key}.{} leads to {target}", link.column);
                         if link.holds {
                             let parent = held.unwrap().parent.clone();
-                            prop_assert_eq!(parent, Some((kind, key.to_owned())));
+                            prop_assert_eq!(parent, Some((kind, key.into())));
                         }
                     }
                 }

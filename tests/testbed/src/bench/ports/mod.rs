@@ -285,7 +285,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Removes what was measured, whatever of it is there, and gives the operator its work back.
-    async fn clear(&self) -> Result<()> {
+    async fn clear(self) -> Result<()> {
         let by_hand = peer::clear(&self.testbed.ovn(), self.options.count).await;
         let plugs = self.plugs.clear().await;
         self.testbed.part(OPERATOR)?.start().await?;
