@@ -167,7 +167,7 @@ impl<'a> Bench<'a> {
             "ovsdb-client",
             "--format=json",
             "monitor",
-            &ovn.northbound_socket(),
+            &ovn.northbound_sockets().await?,
             "OVN_Northbound",
             "Logical_Switch_Port",
             "name",
