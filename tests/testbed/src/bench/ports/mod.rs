@@ -341,14 +341,12 @@ impl Figures for Ports {
             ["PROCESS", "operator's way", "by hand"],
         );
         for usage in &self.operator.usage {
-            let other = self.by_hand.usage.iter();
-            let other = other.filter(|other| other.part == usage.part);
+            let mut others = self.by_hand.usage.iter();
+            let other = others.find(|other| other.part == usage.part);
             cost.row([
                 usage.part.clone(),
                 format!("{:.2}", usage.cpu_seconds),
-                other
-                    .map(|other| format!("{:.2}", other.cpu_seconds))
-                    .collect(),
+                other.map_or(String::new(), |other| format!("{:.2}", other.cpu_seconds)),
             ]);
         }
         let mut writes = Table::new(
