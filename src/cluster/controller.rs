@@ -25,10 +25,9 @@ use super::{
     writer::{self, Failure, subject},
 };
 
-/// How many objects of one kind are worked on at once. An API server takes about 7 ms of processor time for a write, and on a
-/// busy machine several times as long: all writes of one kind then wait for less than a second, and the Lease, whose renewal
-/// has 2 s, is among them. More would not be faster where the server is what everybody waits for.
-const CONCURRENCY_MAX: u16 = 16;
+/// How many objects of one kind are worked on at once. The API server's own limit for one client is far above;
+/// each takes a few KiB.
+const CONCURRENCY_MAX: u16 = 64;
 
 /// After a conflict the watch has usually delivered the newer object by then.
 const AFTER_CONFLICT: Duration = Duration::from_millis(50);
