@@ -50,6 +50,11 @@ where
     }
     /// How it stands.
     fn standing(&self, finding: &Self::Finding, news: &News<'_>) -> Self::Status;
+    /// Whether a status says nothing else than another but how many use the object, or how much of it is left: that may wait a
+    /// little.
+    fn only_counts(_before: &Self::Status, _after: &Self::Status) -> bool {
+        false
+    }
     /// The conditions of a status.
     fn conditions(status: &Self::Status) -> &[Condition];
 }

@@ -55,6 +55,17 @@ macro_rules! common {
     };
 }
 
+/// The same for those that count who uses them.
+macro_rules! counting {
+    ($count:ident) => {
+        fn only_counts(before: &Self::Status, after: &Self::Status) -> bool {
+            let mut before = before.clone();
+            before.$count.clone_from(&after.$count);
+            before == *after
+        }
+    };
+}
+
 /// The same for those that have several addresses, each of which is of use without the others.
 macro_rules! demanding {
     ($finding:ty) => {
@@ -73,6 +84,7 @@ impl Kind for Network {
     const NAME: &'static str = "network";
     const HELD: bool = true;
     common!(NetworkFinding, networks, standing::network);
+    counting!(ports);
 
     fn place(&self) -> Option<(Uid, Option<Uid>)> {
         Some((uid(self).to_owned(), None))
@@ -83,6 +95,7 @@ impl Kind for Subnet {
     const NAME: &'static str = "subnet";
     const HELD: bool = true;
     common!(SubnetFinding, subnets, standing::subnet);
+    counting!(free);
 
     fn place(&self) -> Option<(Uid, Option<Uid>)> {
         Some((String::new(), Some(uid(self).to_owned())))
@@ -116,6 +129,7 @@ impl Kind for SecurityGroup {
     const NAME: &'static str = "securitygroup";
     const HELD: bool = true;
     common!(GroupFinding, groups, standing::group);
+    counting!(ports);
 }
 
 impl Kind for FloatingIP {

@@ -30,11 +30,14 @@ use super::{
     realiser::{Realiser, Standing},
 };
 
+mod counts;
 pub mod kind;
 mod kinds;
 pub mod reconcile;
 pub mod run;
 pub mod survey;
+
+use counts::Counts;
 
 /// What the controllers read.
 #[derive(Clone)]
@@ -169,6 +172,8 @@ pub struct Context {
     pub tenant_mtu: u16,
     /// What is counted.
     pub metrics: NetworkMetrics,
+    /// Whose counts are told a little later.
+    counts: Counts,
     /// What the last survey found.
     pub picture: watch::Sender<Arc<Picture>>,
     /// Whom to look at.
@@ -194,6 +199,7 @@ impl Context {
             observer,
             tenant_mtu,
             metrics,
+            counts: Counts::default(),
             picture: watch::Sender::default(),
             calls: broadcast::Sender::new(CALLS_MAX),
         }

@@ -82,7 +82,14 @@ impl<K: Kind> Reconciler for Controller<K> {
             trouble: trouble.as_deref(),
             now: Timestamp::now(),
         };
-        report(ctx, &*object, object.standing(finding, &news)).await?;
+        let status = object.standing(finding, &news);
+        let only_counts = object
+            .status()
+            .is_some_and(|before| *before != status && K::only_counts(before, &status));
+        if let Some(wait) = ctx.counts.may_wait(&uid, only_counts) {
+            return Ok(Action::requeue(wait));
+        }
+        report(ctx, &*object, status).await?;
         made?;
         Ok(Action::requeue(SLOW_RESYNC))
     }

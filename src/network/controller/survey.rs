@@ -28,8 +28,12 @@ use crate::{
 
 use super::{Call, Context, Picture, kind::Kind};
 
-/// How long changes are gathered: a survey takes about as long for thousands of ports, and nobody notices.
+/// How long changes are gathered: nobody notices.
 const SETTLE: Duration = Duration::from_millis(20);
+
+/// For how many times as long as a survey took the next one waits, so that a cloud that changes without end leaves the
+/// processor to those who make the changes.
+const REST: u32 = 3;
 
 /// How long a new leader waits for the database's first word, before it says of everything that it is not known.
 const FIRST_WORD: Duration = Duration::from_secs(5);
@@ -46,6 +50,7 @@ pub async fn keep(ctx: Arc<Context>, mut stop: watch::Receiver<bool>) {
         None => stream::pending().boxed(),
     };
     let mut due = Instant::now();
+    let mut rested = Instant::now();
     loop {
         let stopped = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => true,
@@ -64,9 +69,11 @@ pub async fn keep(ctx: Arc<Context>, mut stop: watch::Receiver<bool>) {
         if stopped {
             return;
         }
-        time::sleep(SETTLE).await;
+        time::sleep_until(rested.max(Instant::now() + SETTLE)).await;
         while let Some(Some(())) = changes.next().now_or_never() {}
+        let began = Instant::now();
         once(&ctx).await;
+        rested = Instant::now() + began.elapsed() * REST;
         due = Instant::now() + EVERY;
     }
 }

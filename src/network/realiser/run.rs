@@ -24,6 +24,11 @@ const ROWS_MAX: usize = 1000;
 /// How long to wait after a failure that is nobody's fault; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// For how many times as long as a round took the next one waits when nothing is left to do, and for how long at most. While
+/// changes come without end, more of them share a transaction then, and ovn-northd, which looks at everything after each,
+/// has fewer to look at.
+const REST: u32 = 3;
+const LONGEST_REST: Duration = Duration::from_secs(1);
 /// How often it is told for how long something has been to do.
 const TELL_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -77,8 +82,11 @@ impl Driver {
     /// Never returns: it is aborted.
     pub async fn run(mut self) {
         loop {
+            let began = Instant::now();
             if let Next::Wait(until) = self.round().await {
+                let rested = Instant::now() + (began.elapsed() * REST).min(LONGEST_REST);
                 self.wait(until).await;
+                time::sleep_until(rested).await;
             }
         }
     }

@@ -89,13 +89,16 @@ pub fn port(port: &Port, finding: &PortFinding, news: &News<'_>) -> PortStatus {
     }
     let refused = finding.refused.as_ref().or(news.refused.first());
     let allocated = allocated(&addresses, mac.is_none() || addresses.is_empty(), refused);
-    let realised = port_realised(finding, news.standing);
+    // What was just given is wanted by the next survey: to say for so long that nothing of it is would cost a write.
+    let made =
+        seen.made || refused.is_none() && news.given.is_some_and(|given| !given.grants.is_empty());
+    let realised = port_realised(finding, made, news.standing);
     let sound = match (refused, seen.problems.first()) {
         (Some(problem), _) => Fact::no("Sound", problem.reason(), problem.to_string()),
         (None, Some(first)) => Fact::no("Sound", first.reason(), told(&seen.problems)),
         (None, None) => Fact::yes("Sound", "Sound", ""),
     };
-    let written = super::realised(seen.made, news.standing);
+    let written = super::realised(made, news.standing);
     let flows = if finding.node.is_some() {
         &realised
     } else {
@@ -134,7 +137,7 @@ pub fn port(port: &Port, finding: &PortFinding, news: &News<'_>) -> PortStatus {
 }
 
 /// Whether the flows are on the port's node.
-fn port_realised(finding: &PortFinding, standing: &Standing) -> Fact {
+fn port_realised(finding: &PortFinding, made: bool, standing: &Standing) -> Fact {
     const KIND: &str = "Realised";
     match (standing, &finding.node) {
         (Standing::Up, Some(node)) => Fact::yes(
@@ -154,7 +157,7 @@ fn port_realised(finding: &PortFinding, standing: &Standing) -> Fact {
                 "OVN has it, and hypervisor {node} has not said that the flows are there: its server may be off, or see `kubectl describe hypervisor {node}`"
             ),
         ),
-        (standing, _) => realised(finding.seen.made, standing),
+        (standing, _) => realised(made, standing),
     }
 }
 
