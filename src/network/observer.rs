@@ -71,14 +71,12 @@ impl Observer {
 /// Never returns: it is aborted.
 async fn listen(session: Session, newest: watch::Sender<Option<Arc<Sightings>>>) {
     let mut readiness = session.readiness();
-    let mut said = None;
+    // Before the first server was asked there is nothing to complain of.
+    let mut said = waits(&readiness);
     loop {
         let mut changes = session.replica().changes();
-        let trouble = match &*readiness.borrow_and_update() {
-            Readiness::Waiting { reason } => Some(reason.clone()),
-            Readiness::Ready { .. } => None,
-        };
-        let trouble = trouble.or_else(|| match look(&session) {
+        readiness.mark_unchanged();
+        let trouble = waits(&readiness).or_else(|| match look(&session) {
             Ok(seen) => {
                 tell(&newest, seen);
                 None
@@ -92,7 +90,7 @@ async fn listen(session: Session, newest: watch::Sender<Option<Arc<Sightings>>>)
                     "OVN's southbound database cannot be read: routers' nodes and members' health stay as they were"
                 );
             } else {
-                info!("OVN's southbound database is read again");
+                info!("OVN's southbound database is read");
             }
             said = trouble;
         }
@@ -100,6 +98,14 @@ async fn listen(session: Session, newest: watch::Sender<Option<Arc<Sightings>>>)
             told = readiness.changed() => if told.is_err() { return },
             event = changes.next() => if event.is_none() { return },
         }
+    }
+}
+
+/// Why the database cannot be used, if it cannot.
+fn waits(readiness: &watch::Receiver<Readiness>) -> Option<String> {
+    match &*readiness.borrow() {
+        Readiness::Waiting { reason } => Some(reason.clone()),
+        Readiness::Ready { .. } => None,
     }
 }
 

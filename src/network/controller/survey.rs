@@ -33,7 +33,7 @@ const SETTLE: Duration = Duration::from_millis(20);
 
 /// For how many times as long as a survey took the next one waits, so that a cloud that changes without end leaves the
 /// processor to those who make the changes.
-const REST: u32 = 3;
+const REST: u32 = 8;
 
 /// How long a new leader waits for the database's first word, before it says of everything that it is not known.
 const FIRST_WORD: Duration = Duration::from_secs(5);

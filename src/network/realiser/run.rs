@@ -27,7 +27,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// For how many times as long as a round took the next one waits when nothing is left to do, and for how long at most. While
 /// changes come without end, more of them share a transaction then, and ovn-northd, which looks at everything after each,
 /// has fewer to look at.
-const REST: u32 = 3;
+const REST: u32 = 8;
 const LONGEST_REST: Duration = Duration::from_secs(1);
 /// How often it is told for how long something has been to do.
 const TELL_INTERVAL: Duration = Duration::from_secs(5);
