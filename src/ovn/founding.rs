@@ -2,6 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
+use anyhow::Context as _;
 use futures::future::join_all;
 use tokio::{process::Command, sync::watch, time};
 use tracing::info;
@@ -16,17 +17,19 @@ const EVERY: Duration = Duration::from_secs(1);
 
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 
-/// Where a member says whether it has a database, and the two things that it says.
+/// Where a member says whether it has a database, and the things that it says.
 pub const PAGE: &str = "/database";
 const THERE: &str = "there";
 const ABSENT: &str = "absent";
+const UNREADABLE: &str = "unreadable";
 
 /// What this member says to the others.
 pub fn said(member: &Member, database: Database) -> &'static str {
-    if member.file(database).exists() {
-        THERE
-    } else {
-        ABSENT
+    match member.file(database).try_exists() {
+        Ok(true) => THERE,
+        Ok(false) => ABSENT,
+        // Whoever cannot look must not be taken for one that has none.
+        Err(_) => UNREADABLE,
     }
 }
 
@@ -40,7 +43,11 @@ pub async fn found(
     let file = member.file(database);
     let unfinished = file.with_extension("new");
     let client = reqwest::Client::builder().timeout(ANSWER_MAX).build()?;
-    while !file.exists() {
+    let is_there = || {
+        let there = file.try_exists();
+        there.with_context(|| format!("cannot look for the database {}", file.display()))
+    };
+    while !is_there()? {
         let answers = join_all(member.others().map(|host| ask(&client, host, port))).await;
         let answers: Vec<_> = member.others().zip(answers).collect();
         match plan::found(member, database, &show(&unfinished), &answers) {

@@ -14,8 +14,8 @@
 //!   that it has none. Who is silent may have one.
 //! - **A member that lost its volume joins anew**, and the leader puts out the one that it was before.
 //! - **Nobody waits for a leader that goes.** One that is asked to stop hands the lead over first.
-//! - **Nodes write what is theirs.** At the port that nodes are told of, OVN's role lets each change the rows of the
-//!   chassis that its certificate names.
+//! - **Nodes write what ovn-controllers write.** At the port that nodes are told of, OVN's role lets each change the rows
+//!   of the chassis that its certificate names, and say where ports are bound and which addresses it learned; no more.
 //!
 //! The room knows nothing of what is in the databases.
 

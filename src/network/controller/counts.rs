@@ -35,6 +35,11 @@ impl Counts {
         }
         Some(left)
     }
+
+    /// The object is gone.
+    pub fn forget(&self, uid: &str) {
+        self.may_wait(uid, false);
+    }
 }
 
 #[cfg(test)]

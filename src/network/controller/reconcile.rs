@@ -62,6 +62,7 @@ impl<K: Kind> Reconciler for Controller<K> {
         };
         let Some(object) = hold(ctx, object, K::seen(finding)).await? else {
             ctx.allocator.forget(&uid);
+            ctx.counts.forget(&uid);
             return Ok(Action::await_change());
         };
         let made = make_default(ctx, &*object, finding).await;
@@ -87,6 +88,7 @@ impl<K: Kind> Reconciler for Controller<K> {
             .status()
             .is_some_and(|before| *before != status && K::only_counts(before, &status));
         if let Some(wait) = ctx.counts.may_wait(&uid, only_counts) {
+            made?;
             return Ok(Action::requeue(wait));
         }
         report(ctx, &*object, status).await?;

@@ -35,6 +35,9 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// processor to those who make the changes.
 const REST: u32 = 8;
 
+/// And for how long at most.
+const LONGEST_REST: Duration = Duration::from_secs(1);
+
 /// How long a new leader waits for the database's first word, before it says of everything that it is not known.
 const FIRST_WORD: Duration = Duration::from_secs(5);
 
@@ -51,10 +54,14 @@ pub async fn keep(ctx: Arc<Context>, mut stop: watch::Receiver<bool>) {
     };
     let mut due = Instant::now();
     let mut rested = Instant::now();
+    let mut is_due = true;
     loop {
-        let stopped = tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => true,
-            Some(()) = changes.next() => false,
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            Some(()) = changes.next(), if !is_due => {
+                is_due = true;
+                due = rested.max(Instant::now() + SETTLE);
+            }
             Some(change) = standings.next() => {
                 // Many objects share a transaction, and then a call: whoever misses calls has to look at everybody.
                 let mut told = vec![change];
@@ -62,19 +69,16 @@ pub async fn keep(ctx: Arc<Context>, mut stop: watch::Receiver<bool>) {
                     told.push(more);
                 }
                 call_for(&ctx, &told);
-                continue;
             }
-            () = time::sleep_until(due) => false,
-        };
-        if stopped {
-            return;
+            () = time::sleep_until(due) => {
+                while let Some(Some(())) = changes.next().now_or_never() {}
+                let began = Instant::now();
+                once(&ctx).await;
+                rested = Instant::now() + (began.elapsed() * REST).min(LONGEST_REST);
+                is_due = false;
+                due = Instant::now() + EVERY;
+            }
         }
-        time::sleep_until(rested.max(Instant::now() + SETTLE)).await;
-        while let Some(Some(())) = changes.next().now_or_never() {}
-        let began = Instant::now();
-        once(&ctx).await;
-        rested = Instant::now() + began.elapsed() * REST;
-        due = Instant::now() + EVERY;
     }
 }
 

@@ -85,11 +85,14 @@ impl Authority {
         let key = KeyPair::generate().map_err(failed("make a key"))?;
         let mut params = params(common_name, begins, ends);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        // Members of a cluster are clients of each other.
-        params.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ServerAuth,
-            ExtendedKeyUsagePurpose::ClientAuth,
-        ];
+        // Members of a cluster are clients of each other. Who has no names is nobody's server: a node must not be taken for one
+        // of the databases.
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        if !names.is_empty() {
+            params
+                .extended_key_usages
+                .push(ExtendedKeyUsagePurpose::ServerAuth);
+        }
         let wanted = CertificateParams::new(names).map_err(failed("certify such a name"))?;
         params.subject_alt_names = wanted.subject_alt_names;
         let certificate = params

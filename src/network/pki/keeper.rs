@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Secret};
 use kube::ResourceExt;
@@ -81,6 +81,8 @@ pub struct Keeper {
     nodes: Arc<Cache<Node>>,
     /// What was seen to be good, and until when, by the Secret's namespace.
     good: BTreeMap<String, (Wanted, String, Timestamp)>,
+    /// Whether it was said that somebody's own authority is old.
+    has_warned: bool,
 }
 
 impl Keeper {
@@ -97,6 +99,7 @@ impl Keeper {
             hypervisors,
             nodes,
             good: BTreeMap::new(),
+            has_warned: false,
         }
     }
 
@@ -106,7 +109,13 @@ impl Keeper {
         let nodes = self.nodes.changes().map(drop).boxed();
         let mut news = stream::select(hypervisors, nodes);
         let mut said = None;
+        // News comes more often than that: each kubelet writes its node's status.
+        let mut everything = time::Instant::now() + EVERY;
         loop {
+            if everything <= time::Instant::now() {
+                self.good.clear();
+                everything = time::Instant::now() + EVERY;
+            }
             let wait = match self.round().await {
                 Ok(due) => {
                     if said.take().is_some() {
@@ -125,10 +134,13 @@ impl Keeper {
                     AFTER_FAILURE
                 }
             };
-            let again = time::Instant::now() + wait;
+            let again = everything.min(time::Instant::now() + wait);
             tokio::select! {
-                () = time::sleep_until(again) => self.good.clear(),
-                Some(()) = news.next() => time::sleep(PAUSE).await,
+                () = time::sleep_until(again) => {}
+                Some(()) = news.next() => {
+                    time::sleep(PAUSE).await;
+                    while let Some(Some(())) = news.next().now_or_never() {}
+                }
                 _ = stop.wait_for(|stop| *stop) => return,
             }
         }
@@ -154,7 +166,8 @@ impl Keeper {
         let remote = remote::resolve(&self.settings.southbound).await;
         let remote = remote.map_err(Trouble::Remote)?;
         let mut failed = None;
-        for hypervisor in self.hypervisors.all() {
+        let hypervisors = self.hypervisors.all().into_iter();
+        for hypervisor in hypervisors.filter(|one| one.metadata.deletion_timestamp.is_none()) {
             let name = hypervisor.name_any();
             let node = self.nodes.get(None, &name);
             let wanted = plan::node(&name, node.as_deref(), &remote);
@@ -168,8 +181,8 @@ impl Keeper {
     }
 
     /// The authority: made if there is none, renewed when it is due, and never replaced.
-    async fn authority(&self) -> Result<(Authority, Timestamp), Trouble> {
-        let namespace = &self.settings.namespace;
+    async fn authority(&mut self) -> Result<(Authority, Timestamp), Trouble> {
+        let namespace = &self.settings.namespace.clone();
         let found = match self.read(namespace, certificate::AUTHORITY).await? {
             Some(found) => found,
             None => self.make_authority().await?,
@@ -187,8 +200,16 @@ impl Keeper {
             .map_or(Timestamp::MAX, plan::due);
         let now = Timestamp::now();
         // An authority that somebody brought is theirs to renew.
+        if !ours && due <= now && !std::mem::replace(&mut self.has_warned, true) {
+            warn!(
+                namespace,
+                name = certificate::AUTHORITY,
+                "the authority of OVN's certificates has lived for two thirds of its life: whoever brought it should renew it"
+            );
+        }
         if !ours || now < due {
-            return Ok((Authority::read(pem, key)?, due.max(now)));
+            let due = if ours { due } else { Timestamp::MAX };
+            return Ok((Authority::read(pem, key)?, due));
         }
         info!("the certificate of OVN's authority is renewed");
         let made = Authority::make(Some(key), plan::span(now, AUTHORITY_LIFE))?;

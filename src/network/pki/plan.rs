@@ -27,7 +27,7 @@ pub struct Wanted {
     pub namespace: String,
     /// What it is called.
     pub name: String,
-    /// Who is certified. OVN lets a node change what is of the chassis of this name.
+    /// Who is certified. OVN lets a node change the chassis of this name, and no other.
     pub common_name: String,
     /// Under which names it is reached.
     pub names: Vec<String>,

@@ -61,7 +61,13 @@ pub enum Unfit {
 pub struct Seen {
     cluster: Option<Uuid>,
     index: i64,
+    /// How often another cluster was met since one that will do.
+    others: u32,
 }
+
+/// After so many meetings with another cluster and none with the one that was seen, that one is lost, and this one has taken
+/// its place.
+const OTHERS_MAX: u32 = 12;
 
 impl Seen {
     /// Whether a server will do; if so, what it has told is seen from now on.
@@ -84,7 +90,11 @@ impl Seen {
         if let (Some(found), Some(seen)) = (database.cid, self.cluster)
             && found != seen
         {
-            return Err(Unfit::OtherCluster { found, seen });
+            self.others += 1;
+            if self.others < OTHERS_MAX {
+                return Err(Unfit::OtherCluster { found, seen });
+            }
+            *self = Self::default();
         }
         if !database.connected {
             return Err(Unfit::Disconnected);
@@ -101,6 +111,7 @@ impl Seen {
         }
         self.index = index;
         self.cluster = database.cid.or(self.cluster);
+        self.others = 0;
         Ok(())
     }
 }
@@ -159,6 +170,13 @@ mod tests {
             seen.judge("db", Some(&other), Member::Leader),
             Err(Unfit::OtherCluster { .. })
         ));
+        // Whoever does not come back is lost.
+        seen.judge("db", Some(&clustered(true, 7)), Member::Leader)
+            .unwrap();
+        let met = (0..OTHERS_MAX).map(|_| seen.judge("db", Some(&other), Member::Leader));
+        let met: Vec<bool> = met.map(|judged| judged.is_ok()).collect();
+        assert_eq!(met.iter().filter(|ok| **ok).count(), 1, "{met:?}");
+        assert!(met.ends_with(&[true]));
         let cut_off = Database {
             connected: false,
             ..clustered(true, 9)
