@@ -179,7 +179,7 @@ mod tests {
         assert!(met.ends_with(&[true]));
         let cut_off = Database {
             connected: false,
-            ..clustered(true, 9)
+            ..other
         };
         assert_eq!(
             seen.judge("db", Some(&cut_off), Member::Any),
