@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{self, Instant};
 
+use crate::cluster::telemetry;
 use crate::network::metrics::NorthboundMetrics;
 use crate::network::plan::northbound::diff::Difference;
 use crate::network::plan::northbound::{Compiler, Desired, Found, Limits, diff};
@@ -248,7 +249,7 @@ impl Driver {
             return Next::Again;
         };
         self.ledger.pending(&difference.objects);
-        let reason = chain(&error);
+        let reason = telemetry::chain(&error);
         match verdict(&error) {
             Verdict::Overtaken => {
                 self.metrics.transacted("overtaken", took);
@@ -372,15 +373,4 @@ fn verdict(error: &TransactError) -> Verdict {
         )
         | None => Verdict::Failed,
     }
-}
-
-/// An error with all that it comes of.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        words = format!("{words}: {error}");
-        source = error.source();
-    }
-    words
 }

@@ -43,9 +43,12 @@ async fn guests_play_router_where_their_ports_have_no_security_and_nowhere_else(
     assert_eq!(switch.flows(), [flow("vnet0")]);
     // OVN's controller removes all flows when it starts.
     switch.forget_flows();
-    while switch.flows() != [flow("vnet0")] {
-        time::sleep(Duration::from_millis(20)).await;
-    }
+    let back = async {
+        while switch.flows() != [flow("vnet0")] {
+            time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    time::timeout(Duration::from_mins(1), back).await.unwrap();
     // A switch that does not listen is told of, with what to do.
     switch.vsctl("set bridge br-int protocols=OpenFlow10");
     let standing = stands(&stage.ctx, |now| now.trouble.is_some()).await;
