@@ -19,6 +19,7 @@ use anyhow::{Context, Result, bail};
 use nettool::protocol::{End, Request, Transcript, Verb, WAKE};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
+use rustix::io::retry_on_intr;
 
 use crate::wait::{Seen, wait_for};
 
@@ -289,7 +290,8 @@ fn serve(mut pty: &File, requests: &Receiver<Vec<u8>>) -> Option<()> {
         let mut wanted = PollFlags::IN;
         wanted.set(PollFlags::OUT, !pending.is_empty());
         let mut events = [PollFd::new(pty, wanted)];
-        poll(&mut events, Some(&LOOK)).ok()?;
+        // A signal that comes meanwhile is nobody's end: whoever starts processes is told of theirs by one.
+        retry_on_intr(|| poll(&mut events, Some(&LOOK))).ok()?;
         let seen = events[0].revents();
         if seen.contains(PollFlags::OUT) {
             let written = or_nothing(pty.write(&pending))?;

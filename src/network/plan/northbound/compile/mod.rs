@@ -156,6 +156,11 @@ fn on_router(uid: &str) -> (Kind, Key) {
     (Kind::Router, key::router(uid))
 }
 
+/// The group that lets nothing pass, without which no secure port may come.
+pub fn shut() -> (Kind, Key) {
+    (Kind::PortGroup, key::group(filter::DROP))
+}
+
 /// An address with the length of its subnet's prefix, as router ports have it.
 fn with_length(switch: &Switch, subnet: &str, address: IpAddr) -> Option<String> {
     let cidr = switch.subnets.get(subnet)?.cidr;

@@ -6,8 +6,8 @@
 //! What holds for each transaction:
 //!
 //! - A row is inserted together with its place in the row that holds it, and only if that one is still there.
-//! - A port is inserted together with its place in the port groups that are there, and port groups come before ports: no
-//!   port is open for a moment.
+//! - A port is inserted together with its place in the port groups that are there, and port groups come before ports; a
+//!   secure port never comes without the group that lets nothing pass: no port is open for a moment.
 //! - Of a row of ours, columns that OVN writes, and marks of others, stay as they are; so do rows of others, and their
 //!   places in our switches and routers.
 //! - What two rows have the same key for is one row too many: the one with the greater UUID goes.

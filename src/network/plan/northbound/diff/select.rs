@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::network::plan::northbound::desired::{Desired, Wanted};
+use crate::network::plan::northbound::compile;
+use crate::network::plan::northbound::desired::{Desired, Key, Wanted};
 use crate::network::plan::northbound::tables::Kind;
 use crate::ovsdb::Row;
 use crate::ovsdb::value::{Atom, Value};
@@ -20,6 +21,11 @@ pub struct Selection<'a> {
     rows: usize,
     objects: BTreeSet<Arc<str>>,
     inserted: BTreeSet<(Kind, &'a str)>,
+    /// Whether some row had no room. Those that come after it wait, too, however small they are: their order is what keeps
+    /// ports shut.
+    is_full: bool,
+    /// The group that lets nothing pass.
+    shut: (Kind, Key),
 }
 
 /// A row that is missing, with the key that it has in the table.
@@ -35,6 +41,8 @@ impl<'a> Selection<'a> {
             rows: 0,
             objects: BTreeSet::new(),
             inserted: BTreeSet::new(),
+            is_full: false,
+            shut: compile::shut(),
         }
     }
 
@@ -53,6 +61,9 @@ impl<'a> Selection<'a> {
 
     /// Takes in a row that is missing, with those that hold it and are missing, too, if there is room.
     pub fn offer(&mut self, kind: Kind, key: &'a str, wanted: &'a Wanted) {
+        if self.is_full || self.would_be_open(kind, wanted) {
+            return;
+        }
         let Some(mut missing) = self.missing(kind, key, wanted) else {
             return;
         };
@@ -64,6 +75,7 @@ impl<'a> Selection<'a> {
             .count();
         if self.objects.len() + come > self.limits.objects {
             if !is_first {
+                self.is_full = true;
                 return;
             }
             // So that what fails is one object's fault, the one that holds the others comes alone.
@@ -73,6 +85,7 @@ impl<'a> Selection<'a> {
             missing.retain(|(_, _, wanted)| wanted.uid == top);
         }
         if self.rows > 0 && self.rows + missing.len() > self.limits.rows {
+            self.is_full = true;
             return;
         }
         self.rows += missing.len();
@@ -88,7 +101,7 @@ impl<'a> Selection<'a> {
         let mut missing = Vec::new();
         let mut next = Some((kind, key, wanted));
         while let Some((kind, key, wanted)) = next {
-            if self.index.uuid(kind, key).is_some() || self.inserted.contains(&(kind, key)) {
+            if self.is_there(kind, key) {
                 break;
             }
             if self.is_left_alone(&wanted.uid) {
@@ -101,6 +114,19 @@ impl<'a> Selection<'a> {
             };
         }
         Some(missing)
+    }
+
+    /// Whether the row is a port that something guards, and what guards it is not there.
+    fn would_be_open(&self, kind: Kind, wanted: &Wanted) -> bool {
+        let (shut, key) = &self.shut;
+        kind == Kind::SwitchPort
+            && wanted.row.get("port_security").is_some()
+            && !self.is_there(*shut, key)
+    }
+
+    /// Whether a row is there when the transaction is done.
+    fn is_there(&self, kind: Kind, key: &str) -> bool {
+        self.index.uuid(kind, key).is_some() || self.inserts(kind, key)
     }
 
     /// Whether a row is inserted.

@@ -374,6 +374,32 @@ fn an_object_that_is_left_alone_keeps_nobody_waiting() {
 }
 
 #[test]
+fn without_the_group_that_lets_nothing_pass_no_secure_port_comes() {
+    let desired = compile(&shop());
+    let without = BTreeSet::from(["pg_drop".to_owned()]);
+    let limits = Limits {
+        without: &without,
+        ..all(1000)
+    };
+    let mut model = Model::default();
+    loop {
+        let difference = diff(&desired, &model.found(), &limits);
+        if difference.change.is_empty() {
+            break;
+        }
+        assert!(model.apply(&difference.change));
+    }
+    let rows = model.by_key();
+    let ports = rows
+        .iter()
+        .filter(|((kind, _), _)| *kind == Kind::SwitchPort);
+    for ((_, key), row) in ports {
+        assert_eq!(row.get("port_security"), None, "{key} is open");
+    }
+    assert!(rows.contains_key(&(Kind::PortGroup, "group/http".to_owned())));
+}
+
+#[test]
 fn one_object_at_a_time_comes_to_the_same() {
     let desired = compile(&shop());
     let limits = Limits {
