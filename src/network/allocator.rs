@@ -4,12 +4,13 @@
 //! It must never be asked before it has been told of everything that is taken ([`Allocator::renew`]).
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::time::Instant;
+use futures::{Stream, stream};
+use tokio::{sync::watch, time::Instant};
 
 use super::plan::{
     ledger::{Demand, Given, Ledger, Owner},
@@ -21,6 +22,8 @@ use super::plan::{
 #[derive(Default)]
 pub struct Allocator {
     state: Mutex<State>,
+    /// How often something was given away.
+    gave: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -28,14 +31,15 @@ struct State {
     ledger: Ledger,
     /// Which survey the ledger is of.
     survey: u64,
-    /// What was given away and may not be in anybody's status yet.
-    assumed: Vec<Assumed>,
+    /// What was given away and may not be in anybody's status yet, by its owner's UID.
+    assumed: HashMap<Uid, Vec<Assumed>>,
     /// Those who got nothing.
     waiting: HashMap<Uid, Origin>,
 }
 
 struct Assumed {
     owner: Arc<Owner>,
+    origin: Origin,
     demand: Demand,
     given: Given,
     since: Instant,
@@ -43,6 +47,9 @@ struct Assumed {
 
 /// By then a claim is in the object's status, or was given up: a request to the API server ends sooner.
 const ASSUMED_MAX: Duration = Duration::from_mins(1);
+
+/// When so many owners of something have not said so yet, they come faster than they can say it.
+const CROWD: usize = 32;
 
 /// What came of a demand.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,15 +63,20 @@ pub enum Taken {
 }
 
 impl Allocator {
-    /// Learns everything that is taken anew, as survey `survey` found it; who is to be called since there is room.
-    pub fn renew(&self, ledger: Ledger, survey: u64) -> Vec<Origin> {
+    /// Learns everything that is taken anew, as survey `survey` found it; who is to be called since there is room. The survey
+    /// knew what ports were given ([`Self::given`]), so it says of a port whether its status still `lacks` anything.
+    pub fn renew(&self, ledger: Ledger, survey: u64, lacks: impl Fn(&str) -> bool) -> Vec<Origin> {
         let mut state = self.locked();
         let mut ledger = ledger;
         ledger.go_on_after(&state.ledger);
-        state.assumed.retain(|assumed| {
-            assumed.since.elapsed() < ASSUMED_MAX && !is_written(&ledger, assumed)
+        state.assumed.retain(|uid, all| {
+            all.retain(|assumed| {
+                let is_said = !lacks(uid) && is_written(&ledger, assumed);
+                assumed.since.elapsed() < ASSUMED_MAX && !is_said
+            });
+            !all.is_empty()
         });
-        for assumed in &state.assumed {
+        for assumed in state.assumed.values().flatten() {
             enter(&mut ledger, assumed);
         }
         let room = !state.waiting.is_empty() && ledger.has_room_beside(&state.ledger);
@@ -79,9 +91,8 @@ impl Allocator {
     /// Gives what is wanted, or says why not. Asked again for what was given already, it gives the same.
     pub fn take(&self, survey: u64, owner: &Arc<Owner>, origin: &Origin, demand: &Demand) -> Taken {
         let mut state = self.locked();
-        let mut assumed = state.assumed.iter();
-        let same = |assumed: &&Assumed| assumed.owner.uid == owner.uid && assumed.demand == *demand;
-        if let Some(assumed) = assumed.find(same) {
+        let mut assumed = state.assumed.get(&owner.uid).into_iter().flatten();
+        if let Some(assumed) = assumed.find(|assumed| assumed.demand == *demand) {
             return Taken::Given(assumed.given.clone());
         }
         if state.survey != survey {
@@ -89,12 +100,16 @@ impl Allocator {
         }
         match state.ledger.take(owner, demand) {
             Ok(given) => {
-                state.assumed.push(Assumed {
+                let assumed = Assumed {
                     owner: Arc::clone(owner),
+                    origin: origin.clone(),
                     demand: demand.clone(),
                     given: given.clone(),
                     since: Instant::now(),
-                });
+                };
+                let all = state.assumed.entry(owner.uid.clone()).or_default();
+                all.push(assumed);
+                self.gave.send_modify(|count| *count += 1);
                 Taken::Given(given)
             }
             Err(problem) => {
@@ -114,16 +129,39 @@ impl Allocator {
             ..
         } = &mut *state;
         waiting.remove(uid);
-        for assumed in assumed.iter().filter(|assumed| assumed.owner.uid == uid) {
+        for assumed in assumed.remove(uid).iter().flatten() {
             ledger.release(&assumed.given);
         }
-        assumed.retain(|assumed| assumed.owner.uid != uid);
+    }
+
+    /// What ports were given that may not be in their statuses yet, by their UIDs: it is theirs, and they can be made with it.
+    pub fn given(&self) -> BTreeMap<Uid, Given> {
+        let state = self.locked();
+        let newest = |(uid, all): (&Uid, &Vec<Assumed>)| {
+            let newest = all.last().filter(|assumed| assumed.origin.kind == "Port")?;
+            Some((uid.clone(), newest.given.clone()))
+        };
+        state.assumed.iter().filter_map(newest).collect()
+    }
+
+    /// A word each time that something was given away.
+    pub fn changes(&self) -> impl Stream<Item = ()> + Send + use<> {
+        let gave = self.gave.subscribe();
+        stream::unfold(gave, |mut gave| async {
+            gave.changed().await.ok()?;
+            Some(((), gave))
+        })
+    }
+
+    /// Whether so many were given something of late that each should say it together with what comes next.
+    pub fn is_crowded(&self) -> bool {
+        self.locked().assumed.len() > CROWD
     }
 
     /// Whether something of these subnets was given away that is in nobody's status yet, or a MAC address of this network.
     pub fn is_giving(&self, network: &str, subnet: Option<&str>) -> bool {
         let state = self.locked();
-        state.assumed.iter().any(|assumed| {
+        state.assumed.values().flatten().any(|assumed| {
             let mac = assumed.given.mac.as_ref();
             mac.is_some_and(|(of, _)| of == network)
                 || assumed

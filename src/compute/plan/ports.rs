@@ -15,7 +15,7 @@ use crate::api::{
     value::Sha256,
 };
 
-use super::server::Observed;
+use super::{catalogue::IN_USE, server::Observed};
 
 pub use trouble::Trouble;
 
@@ -206,6 +206,8 @@ fn make(server: &Server, network: &ServerNetwork, name: &str) -> Option<Port> {
         name: Some(name.to_owned()),
         namespace: server.namespace(),
         labels: Some([(OF_SERVER_LABEL.to_owned(), uid)].into()),
+        // It is its server's from the first moment: to say so later would be a write of its own.
+        finalizers: Some(vec![IN_USE.to_owned()]),
         owner_references: Some(vec![owner]),
         ..ObjectMeta::default()
     };

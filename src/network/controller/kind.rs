@@ -1,6 +1,6 @@
 //! What the reconciler needs to know of a kind.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::core::object::HasStatus;
@@ -21,8 +21,6 @@ where
 {
     /// The name in logs and metrics.
     const NAME: &'static str;
-    /// Whether others may use its objects, which are kept for as long as they do.
-    const HELD: bool;
     /// What is found of one.
     type Finding: PartialEq + Clone + Send + Sync;
 
@@ -44,16 +42,24 @@ where
     fn wants_default(_finding: &Self::Finding) -> bool {
         false
     }
+    /// Whether the object has to be kept, from now on, for as long as others use it.
+    fn is_to_be_held(_finding: &Self::Finding) -> bool {
+        true
+    }
     /// The network, and the subnet, whose addresses must not be given away when the object goes.
     fn place(&self) -> Option<(Uid, Option<Uid>)> {
         None
     }
     /// How it stands.
     fn standing(&self, finding: &Self::Finding, news: &News<'_>) -> Self::Status;
-    /// Whether a status says nothing else than another but how many use the object, or how much of it is left: that may wait a
-    /// little.
-    fn only_counts(_before: &Self::Status, _after: &Self::Status) -> bool {
-        false
+    /// For how long the object may go on saying `before`, if that is good enough in place of `after`; `crowded` says whether
+    /// many wait with it.
+    fn patience(
+        _before: Option<&Self::Status>,
+        _after: &Self::Status,
+        _crowded: bool,
+    ) -> Option<Duration> {
+        None
     }
     /// The conditions of a status.
     fn conditions(status: &Self::Status) -> &[Condition];

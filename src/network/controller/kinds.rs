@@ -1,14 +1,20 @@
 //! Every kind of this room, as the reconciler needs to know it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::core::object::HasStatus;
 
 use crate::{
     api::{
-        floating_ip::FloatingIP, load_balancer::LoadBalancer, network::Network, port::Port,
-        router::Router, security_group::SecurityGroup, subnet::Subnet,
+        condition,
+        floating_ip::FloatingIP,
+        load_balancer::LoadBalancer,
+        network::{Network, NetworkState},
+        port::Port,
+        router::Router,
+        security_group::SecurityGroup,
+        subnet::Subnet,
     },
     cluster::Cache,
     network::plan::{
@@ -26,7 +32,11 @@ use crate::{
     },
 };
 
-use super::{Caches, kind::Kind};
+use super::{
+    Caches,
+    kind::Kind,
+    late::{COUNTS, CROWDED, PASSING},
+};
 
 /// What is the same for each kind: where its copy and its findings are, and who says how it stands.
 macro_rules! common {
@@ -58,10 +68,23 @@ macro_rules! common {
 /// The same for those that count who uses them.
 macro_rules! counting {
     ($count:ident) => {
-        fn only_counts(before: &Self::Status, after: &Self::Status) -> bool {
-            let mut before = before.clone();
+        fn patience(
+            before: Option<&Self::Status>,
+            after: &Self::Status,
+            _crowded: bool,
+        ) -> Option<Duration> {
+            let mut before = before?.clone();
             before.$count.clone_from(&after.$count);
-            before == *after
+            (before == *after).then_some(COUNTS)
+        }
+    };
+}
+
+/// The same for those that nobody uses.
+macro_rules! unused {
+    ($finding:ty) => {
+        fn is_to_be_held(_finding: &$finding) -> bool {
+            false
         }
     };
 }
@@ -82,7 +105,6 @@ macro_rules! demanding {
 
 impl Kind for Network {
     const NAME: &'static str = "network";
-    const HELD: bool = true;
     common!(NetworkFinding, networks, standing::network);
     counting!(ports);
 
@@ -93,7 +115,6 @@ impl Kind for Network {
 
 impl Kind for Subnet {
     const NAME: &'static str = "subnet";
-    const HELD: bool = true;
     common!(SubnetFinding, subnets, standing::subnet);
     counting!(free);
 
@@ -104,8 +125,12 @@ impl Kind for Subnet {
 
 impl Kind for Port {
     const NAME: &'static str = "port";
-    const HELD: bool = true;
     common!(PortFinding, ports, standing::port);
+
+    /// Once a server has it, and before that is said: no guest has the NIC earlier.
+    fn is_to_be_held(finding: &PortFinding) -> bool {
+        finding.server.is_some()
+    }
 
     fn demands(finding: &PortFinding) -> Vec<Demand> {
         let demand = Some(&finding.demand).filter(|demand| !demand.is_empty());
@@ -116,26 +141,47 @@ impl Kind for Port {
     fn wants_default(finding: &PortFinding) -> bool {
         finding.wants_default
     }
+
+    /// A port that is written has its flows a moment later, if they come at all, and is not Ready before. Of many that come
+    /// at once, each says what it was given when OVN has it.
+    fn patience(
+        before: Option<&Self::Status>,
+        after: &Self::Status,
+        crowded: bool,
+    ) -> Option<Duration> {
+        let waits = |status: &Self::Status| {
+            let ready = condition::find(&status.conditions, "Ready");
+            ready.is_some_and(|ready| ready.status == "False" && ready.reason == "Pending")
+        };
+        let has_addresses = |status: &Self::Status| !status.addresses.is_empty();
+        if !before.is_some_and(has_addresses) && has_addresses(after) {
+            let comes = after.state == Some(NetworkState::Build) && waits(after);
+            return (comes && crowded).then_some(CROWDED);
+        }
+        let before = before?;
+        let mut same = before.clone();
+        same.state = after.state;
+        same.conditions.clone_from(&after.conditions);
+        (same == *after && waits(before) && waits(after)).then_some(PASSING)
+    }
 }
 
 impl Kind for Router {
     const NAME: &'static str = "router";
-    const HELD: bool = true;
     common!(RouterFinding, routers, standing::router);
     demanding!(RouterFinding);
 }
 
 impl Kind for SecurityGroup {
     const NAME: &'static str = "securitygroup";
-    const HELD: bool = true;
     common!(GroupFinding, groups, standing::group);
     counting!(ports);
 }
 
 impl Kind for FloatingIP {
     const NAME: &'static str = "floatingip";
-    const HELD: bool = false;
     common!(FloatingFinding, floating, standing::floating);
+    unused!(FloatingFinding);
     demanding!(FloatingFinding);
 
     fn row(finding: &FloatingFinding) -> &str {
@@ -145,7 +191,7 @@ impl Kind for FloatingIP {
 
 impl Kind for LoadBalancer {
     const NAME: &'static str = "loadbalancer";
-    const HELD: bool = false;
     common!(BalancerFinding, balancers, standing::balancer);
+    unused!(BalancerFinding);
     demanding!(BalancerFinding);
 }

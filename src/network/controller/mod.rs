@@ -3,7 +3,7 @@
 //! One task looks at the whole cloud whenever something changed ([`survey`]): what is to be made goes to the realiser, and
 //! what was found of each object to that object's reconciler, which gives it what it lacks and says how it stands.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use kube::{Api, Client, runtime::watcher};
 use tokio::sync::{broadcast, watch};
@@ -23,21 +23,22 @@ use super::{
     observer::Observer,
     plan::{
         cloud::{Cloud, Shelf},
+        ledger::Given,
         sightings::Sightings,
         survey::Findings,
-        topology::Origin,
+        topology::{Origin, Uid},
     },
     realiser::{Realiser, Standing},
 };
 
-mod counts;
 pub mod kind;
 mod kinds;
+mod late;
 pub mod reconcile;
 pub mod run;
 pub mod survey;
 
-use counts::Counts;
+use late::Late;
 
 /// What the controllers read.
 #[derive(Clone)]
@@ -116,7 +117,12 @@ impl Caches {
     }
 
     /// Everything, as it is now.
-    fn cloud(&self, tenant_mtu: u16, sightings: Option<Arc<Sightings>>) -> Cloud {
+    fn cloud(
+        &self,
+        given: BTreeMap<Uid, Given>,
+        tenant_mtu: u16,
+        sightings: Option<Arc<Sightings>>,
+    ) -> Cloud {
         Cloud {
             networks: Shelf::new(self.networks.all()),
             subnets: Shelf::new(self.subnets.all()),
@@ -127,6 +133,7 @@ impl Caches {
             balancers: Shelf::new(self.balancers.all()),
             servers: Shelf::new(self.servers.all()),
             hypervisors: Shelf::new(self.hypervisors.all()),
+            given,
             tenant_mtu,
             sightings,
         }
@@ -172,8 +179,8 @@ pub struct Context {
     pub tenant_mtu: u16,
     /// What is counted.
     pub metrics: NetworkMetrics,
-    /// Whose counts are told a little later.
-    counts: Counts,
+    /// Whose news is told a little later.
+    late: Late,
     /// What the last survey found.
     pub picture: watch::Sender<Arc<Picture>>,
     /// Whom to look at.
@@ -199,7 +206,7 @@ impl Context {
             observer,
             tenant_mtu,
             metrics,
-            counts: Counts::default(),
+            late: Late::default(),
             picture: watch::Sender::default(),
             calls: broadcast::Sender::new(CALLS_MAX),
         }

@@ -60,9 +60,9 @@ impl<K: Kind> Reconciler for Controller<K> {
         let Some(finding) = known.filter(|finding| is_of(K::seen(finding), &*object)) else {
             return Ok(Action::requeue(SLOW_RESYNC));
         };
-        let Some(object) = hold(ctx, object, K::seen(finding)).await? else {
+        let Some(object) = hold(ctx, object, finding).await? else {
             ctx.allocator.forget(&uid);
-            ctx.counts.forget(&uid);
+            ctx.late.forget(&uid);
             return Ok(Action::await_change());
         };
         let made = make_default(ctx, &*object, finding).await;
@@ -84,10 +84,11 @@ impl<K: Kind> Reconciler for Controller<K> {
             now: Timestamp::now(),
         };
         let status = object.standing(finding, &news);
-        let only_counts = object
-            .status()
-            .is_some_and(|before| *before != status && K::only_counts(before, &status));
-        if let Some(wait) = ctx.counts.may_wait(&uid, only_counts) {
+        let before = object.status();
+        let patience = (before != Some(&status))
+            .then(|| K::patience(before, &status, ctx.allocator.is_crowded()))
+            .flatten();
+        if let Some(wait) = ctx.late.may_wait(&uid, patience) {
             made?;
             return Ok(Action::requeue(wait));
         }
@@ -104,15 +105,17 @@ fn is_of<K: Kind>(seen: &Seen, object: &K) -> bool {
 }
 
 /// Holds the object, or lets it go when nobody uses it; none when it was let go.
-async fn hold<K: Kind>(ctx: &Context, object: Arc<K>, seen: &Seen) -> Result<Option<Arc<K>>> {
-    if !K::HELD {
-        return Ok(Some(object));
-    }
+async fn hold<K: Kind>(
+    ctx: &Context,
+    object: Arc<K>,
+    finding: &K::Finding,
+) -> Result<Option<Arc<K>>> {
     let giving = || {
         let place = object.place();
         place.is_some_and(|(network, subnet)| ctx.allocator.is_giving(&network, subnet.as_deref()))
     };
-    match keep::keep(&*object, !seen.users.is_empty() || giving()) {
+    let used = || !K::seen(finding).users.is_empty() || giving();
+    match keep::keep(&*object, K::is_to_be_held(finding), used) {
         Keep::AsItIs => Ok(Some(object)),
         Keep::Release => ctx.writer.release(&*object, IN_USE).await.map(|()| None),
         Keep::Hold => match ctx.writer.hold(&*object, IN_USE).await {

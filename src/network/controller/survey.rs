@@ -89,7 +89,9 @@ pub async fn once(ctx: &Arc<Context>) {
     let done = task::spawn_blocking(move || {
         let began = Instant::now();
         let seen = looking.observer.as_ref().and_then(Observer::sightings);
-        let survey = plan::survey::survey(&looking.caches.cloud(looking.tenant_mtu, seen));
+        let given = looking.allocator.given();
+        let cloud = looking.caches.cloud(given, looking.tenant_mtu, seen);
+        let survey = plan::survey::survey(&cloud);
         let took = began.elapsed();
         looking.metrics.survey.observe(took.as_secs_f64());
         survey
@@ -106,7 +108,11 @@ pub async fn once(ctx: &Arc<Context>) {
         findings,
         ledger,
     } = survey;
-    let mut called = ctx.allocator.renew(ledger, number);
+    let lacks = |uid: &str| {
+        let finding = findings.ports.get(uid);
+        finding.is_some_and(|finding| !finding.demand.is_empty())
+    };
+    let mut called = ctx.allocator.renew(ledger, number, lacks);
     ctx.metrics
         .waiting
         .set(i64::try_from(ctx.allocator.waiting()).unwrap_or(i64::MAX));
@@ -200,7 +206,8 @@ fn changes(ctx: &Context) -> impl Stream<Item = ()> + Send + Unpin + 'static {
         Some(observer) => observer.changes().boxed(),
         None => stream::pending().boxed(),
     };
-    let all: [BoxStream<'static, ()>; 9] = [
+    let all: [BoxStream<'static, ()>; 10] = [
+        ctx.allocator.changes().boxed(),
         caches.networks.changes().map(drop).boxed(),
         caches.subnets.changes().map(drop).boxed(),
         caches.ports.changes().map(drop).boxed(),

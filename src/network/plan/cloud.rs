@@ -1,6 +1,6 @@
 //! Everything that networks are made of, as the caches have it at one moment, and how to find things in it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use kube::Resource;
 
@@ -9,7 +9,11 @@ use crate::api::{
     port::Port, router::Router, security_group::SecurityGroup, server::Server, subnet::Subnet,
 };
 
-use super::{sightings::Sightings, topology::Origin};
+use super::{
+    ledger::Given,
+    sightings::Sightings,
+    topology::{Origin, Uid},
+};
 
 /// All objects of a kind, the oldest first.
 #[derive(Debug)]
@@ -81,6 +85,8 @@ pub struct Cloud {
     pub servers: Shelf<Server>,
     /// Hypervisors, which say where routers' gateways can be.
     pub hypervisors: Shelf<Hypervisor>,
+    /// What ports were given that is not in their statuses yet, by their UIDs.
+    pub given: BTreeMap<Uid, Given>,
     /// The MTU of a tenant's network that does not say its own.
     pub tenant_mtu: u16,
     /// What OVN tells of the rest; nothing while it cannot be asked.

@@ -4,7 +4,7 @@
 
 #![allow(clippy::needless_pass_by_value, reason = "tests write specs in place")]
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -20,8 +20,10 @@ use crate::api::{
 use super::{
     cloud::{Cloud, Shelf},
     keep::IN_USE,
+    ledger::Given,
     sightings::Sightings,
     survey::{Survey, survey},
+    topology::Uid,
 };
 
 /// A cloud in the making.
@@ -37,6 +39,7 @@ pub(crate) struct Draft {
     pub(crate) servers: Vec<Arc<Server>>,
     pub(crate) hypervisors: Vec<Arc<Hypervisor>>,
     pub(crate) sightings: Option<Arc<Sightings>>,
+    pub(crate) given: BTreeMap<Uid, Given>,
     made: i64,
 }
 
@@ -192,6 +195,7 @@ impl Draft {
             balancers: Shelf::new(self.balancers.clone()),
             servers: Shelf::new(self.servers.clone()),
             hypervisors: Shelf::new(self.hypervisors.clone()),
+            given: self.given.clone(),
             sightings: self.sightings.clone(),
             tenant_mtu: 1442,
         }

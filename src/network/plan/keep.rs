@@ -23,14 +23,15 @@ pub fn is_held<K: Resource>(object: &K) -> bool {
     object.finalizers().iter().any(|name| name == IN_USE)
 }
 
-/// Whether the object must be held, can be let go, or stays as it is.
-pub fn keep<K: Resource>(object: &K, used: bool) -> Keep {
+/// Whether the object must be held, can be let go, or stays as it is: `wanted` says whether it is to be held at all, `used`
+/// whether anybody uses it.
+pub fn keep<K: Resource>(object: &K, wanted: bool, used: impl FnOnce() -> bool) -> Keep {
     let held = is_held(object);
     let leaving = object.meta().deletion_timestamp.is_some();
     match (leaving, held) {
-        (false, false) => Keep::Hold,
-        (true, true) if !used => Keep::Release,
-        (false | true, true) | (true, false) => Keep::AsItIs,
+        (false, false) if wanted => Keep::Hold,
+        (true, true) if !used() => Keep::Release,
+        _ => Keep::AsItIs,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::api::{
 use super::{
     cloud::{Cloud, full, home, leaving, name, uid},
     layout::{Layout, Net, Sub},
-    ledger::{Demand, Ledger, Owner, Role, Slot, Wish},
+    ledger::{Demand, Given, Ledger, Owner, Role, Slot, Wish},
     plugs::names_port,
     problem::Problem,
     topology::{self, Uid},
@@ -86,13 +86,17 @@ pub fn look(world: &mut World<'_>, port: &Port) -> (PortFinding, Option<Plugged>
     finding.network = Some(net.uid.to_owned());
     finding.mtu = Some(net.mtu);
     let groups = groups(cloud, users, port, &mut finding);
-    let addresses = held_addresses(
+    let mut addresses = held_addresses(
         layout,
         ledger,
         net,
         (port, &owner),
         &mut finding.seen.problems,
     );
+    let given = cloud.given.get(uid(port));
+    if addresses.is_empty() {
+        addresses = given_addresses(layout, ledger, net, given, &owner);
+    }
     if held.is_some() || !leaving(net.object) {
         users.note(net.object, port);
     }
@@ -109,7 +113,9 @@ pub fn look(world: &mut World<'_>, port: &Port) -> (PortFinding, Option<Plugged>
     finding.secure = Some(secure);
     let pairs = pairs(net.object, port, &mut finding.seen.problems);
     let mac = port.status.as_ref().and_then(|status| status.mac);
-    let Some(mac) = mac.filter(|mac| {
+    let given = given.and_then(|given| given.mac.as_ref());
+    let given = given.filter(|(network, _)| network == net.uid);
+    let Some(mac) = mac.or(given.map(|(_, mac)| *mac)).filter(|mac| {
         let claimed = ledger.claim_mac(net.uid, *mac, &owner);
         let is_own = claimed.is_ok();
         finding.seen.problems.extend(claimed.err());
@@ -232,7 +238,27 @@ fn held_addresses(
     addresses
 }
 
-/// What a port lacks.
+/// The addresses that it was given just now, as far as they are still to be had.
+fn given_addresses(
+    layout: &Layout<'_>,
+    ledger: &mut Ledger,
+    net: &Net<'_>,
+    given: Option<&Given>,
+    owner: &Arc<Owner>,
+) -> Vec<(Uid, IpAddr)> {
+    let grants = given.into_iter().flat_map(|given| &given.grants);
+    let mut addresses = Vec::new();
+    for grant in grants {
+        let sub = layout.subs.get(grant.subnet.as_str());
+        let fits = sub.is_some_and(|sub| sub.network == Some(net.uid) && sub.accepted);
+        if fits && ledger.claim(&grant.subnet, grant.ip, owner).is_ok() {
+            addresses.push((grant.subnet.clone(), grant.ip));
+        }
+    }
+    addresses
+}
+
+/// What a port lacks: what was given and is not in its status may be lost, so it is lacking.
 fn demand(layout: &Layout<'_>, net: &Net<'_>, port: &Port) -> Result<Demand, Problem> {
     let status = port.status.as_ref();
     let has_mac = status.and_then(|status| status.mac);

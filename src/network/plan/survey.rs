@@ -185,7 +185,12 @@ fn ports<'a>(world: &mut World<'a>, findings: &mut Findings, topology: &mut Topo
     // Names that a network knows already: whoever is older keeps his.
     let mut names: BTreeSet<(Uid, String)> = BTreeSet::new();
     let cloud = world.cloud;
-    for object in cloud.ports.iter() {
+    // Whatever is in somebody's status is his, whatever was given away meanwhile.
+    let (written, given): (Vec<_>, Vec<_>) = cloud
+        .ports
+        .iter()
+        .partition(|object| !cloud.given.contains_key(uid(*object)));
+    for object in written.into_iter().chain(given) {
         let (finding, plugged) = port::look(world, object);
         if let Some((network, mut port)) = plugged {
             let mut own = |name: &String| names.insert((network.clone(), name.clone()));

@@ -116,10 +116,16 @@ impl Realiser {
     }
 
     /// The newest topology, which has to be complete: rows of objects that it lacks are removed. It replaces one that has
-    /// not been looked at yet. Never waits.
+    /// not been looked at yet; one that is equal is no news. Never waits.
     pub fn want(&self, topology: Arc<Topology>) {
-        self.0.ledger.behind();
-        self.0.wanted.send_replace(Some(topology));
+        self.0.wanted.send_if_modified(|newest| {
+            let is_new = newest.as_ref() != Some(&topology);
+            if is_new {
+                self.0.ledger.behind();
+                *newest = Some(topology);
+            }
+            is_new
+        });
     }
 
     /// How an object stands.

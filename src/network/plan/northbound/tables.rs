@@ -49,6 +49,9 @@ pub struct Link {
     /// Whether what somebody else put there stays. What has no name of its own, such as a rule, is a setting of ours; a
     /// port, or a load balancer, that an administrator adds is not.
     pub keeps_foreign: bool,
+    /// Whether the row is not what its object wants without them. Others take in what comes to them, and are what they should
+    /// be before: a switch waits for no port.
+    pub needs: bool,
 }
 
 /// All of them.
@@ -76,6 +79,7 @@ const fn held(column: &'static str, target: Kind) -> Link {
         target,
         holds: true,
         keeps_foreign: false,
+        needs: false,
     }
 }
 
@@ -85,6 +89,14 @@ const fn named(column: &'static str, target: Kind) -> Link {
         target,
         holds: false,
         keeps_foreign: false,
+        needs: false,
+    }
+}
+
+const fn needed(link: Link) -> Link {
+    Link {
+        needs: true,
+        ..link
     }
 }
 
@@ -158,8 +170,8 @@ impl Kind {
             named("dns_records", Kind::Dns),
         ];
         const PORT: &[Link] = &[
-            named("dhcpv4_options", Kind::DhcpOptions),
-            named("dhcpv6_options", Kind::DhcpOptions),
+            needed(named("dhcpv4_options", Kind::DhcpOptions)),
+            needed(named("dhcpv6_options", Kind::DhcpOptions)),
         ];
         const GROUP: &[Link] = &[held("acls", Kind::Acl), named("ports", Kind::SwitchPort)];
         const BALANCER: &[Link] = &[held("health_check", Kind::HealthCheck)];

@@ -112,8 +112,8 @@ pub fn port(port: &Port, finding: &PortFinding, news: &News<'_>) -> PortStatus {
     );
     let state = match (news.standing, refused) {
         (_, Some(_)) | (Standing::Failed(_), None) => NetworkState::Error,
-        (Standing::Up, None) => NetworkState::Active,
-        (Standing::Unknown(_) | Standing::Written, None) => NetworkState::Down,
+        (Standing::Up, None) if finding.node.is_some() => NetworkState::Active,
+        (Standing::Unknown(_) | Standing::Written | Standing::Up, None) => NetworkState::Down,
         (Standing::Absent | Standing::Pending, None) => NetworkState::Build,
     };
     PortStatus {

@@ -134,6 +134,11 @@ impl<'a> Delta<'a> {
         }
     }
 
+    /// Whether the row is not what its object wants. One that takes in others is, whoever of them is still to come.
+    pub fn is_wrong(&self) -> bool {
+        self.stands_alone() || self.lacks.iter().any(|(link, _)| link.needs)
+    }
+
     /// Whether there is something to do without any other row coming.
     pub fn stands_alone(&self) -> bool {
         !self.set.is_empty() || !self.mutated.is_empty()

@@ -49,7 +49,8 @@ pub struct Difference {
     pub change: Change,
     /// The objects that it is for: at most as many as the limits say. It may also touch rows that hold theirs.
     pub objects: BTreeSet<Arc<str>>,
-    /// The objects whose rows differ, also of those that are left as they are, and of those that nobody wants.
+    /// The objects whose rows differ, also of those that are left as they are, and of those that nobody wants. An object
+    /// does not differ by what others still have to bring: their ports, say.
     pub differing: BTreeSet<Arc<str>>,
 }
 
@@ -69,7 +70,9 @@ pub fn diff(desired: &Desired, found: &Found, limits: &Limits<'_>) -> Difference
             if let Some(uuid) = index.uuid(kind, key)
                 && let Some(delta) = compare(&index, kind, uuid, wanted)
             {
-                differing.insert(Arc::clone(&wanted.uid));
+                if delta.is_wrong() {
+                    differing.insert(Arc::clone(&wanted.uid));
+                }
                 let is_chosen = delta.stands_alone() && selection.take(&wanted.uid);
                 deltas.push((delta, is_chosen));
             }

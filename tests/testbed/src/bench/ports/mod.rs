@@ -1,11 +1,12 @@
 //! Many ports, all in one go, in a cloud that has many: until each has its addresses and its rows in OVN's northbound
 //! database, and until each has its flows (`ovn-installed`) on the node that it is plugged in at. Beside it the same by
-//! hand, one `ovn-nbctl` for each port, in the same cloud and with the operator stopped.
+//! hand, one `ovn-nbctl` for each port, in the same cloud and with the operator stopped; and one for all of them, which is
+//! what OVN itself takes at least.
 //!
 //! ```text
-//!   make ───► addresses ───► rows ───► Ready        by the operator
-//!   make ──────────────────► rows                   by hand
-//!     └─ all made: plugged in, in one transaction ───► ovn-installed
+//!   make ───► rows ───► addresses, Ready     by the operator
+//!   make ───► rows                           by hand
+//!               └─ all made, and told: plugged in, in one transaction ───► ovn-installed
 //! ```
 //!
 //! A port has no server here: its NIC is an interface of the node's switch, which is what ovn-controller sees of a guest.
@@ -63,6 +64,8 @@ pub struct Ports {
     pub operator: Way,
     /// By hand.
     pub by_hand: Way,
+    /// By hand, all in one call: what OVN itself takes at least.
+    pub at_once: Way,
 }
 
 /// How long one way took.
@@ -190,12 +193,17 @@ impl<'a> Bench<'a> {
         step.done();
         self.testbed.part(OPERATOR)?.stop().await?;
         let step = progress.step(format!("{} ports by hand", self.options.count));
-        let by_hand = self.by_hand().await?;
+        let by_hand = self.by_hand(1).await?;
+        step.done();
+        peer::clear(&self.testbed.ovn(), self.options.count).await?;
+        let step = progress.step(format!("{} ports by hand at once", self.options.count));
+        let at_once = self.by_hand(self.options.count).await?;
         step.done();
         Ok(Ports {
             options: self.options,
             operator,
             by_hand,
+            at_once,
         })
     }
 
@@ -208,13 +216,14 @@ impl<'a> Bench<'a> {
         let (began, from) = (Instant::now(), Timestamp::now());
         let names = self.cloud.make(self.options.count).await?;
         let asked = began.elapsed();
-        let plugged = async {
+        let told_and_plugged = async {
+            // As agents do: nobody plugs a port in that has no addresses.
+            let told = self.cloud.told(&mut listener, &names, DEADLINE).await?;
             self.plugs.plug(&names).await?;
-            anyhow::Ok(began.elapsed())
+            anyhow::Ok((told, began.elapsed()))
         };
-        let (plugged, told, rows, installed) = tokio::try_join!(
-            plugged,
-            self.cloud.told(&mut listener, &names, DEADLINE),
+        let ((told, plugged), rows, installed) = tokio::try_join!(
+            told_and_plugged,
             self.rows.all("rows of all ports", &names, DEADLINE),
             self.plugs
                 .installed
@@ -245,15 +254,16 @@ impl<'a> Bench<'a> {
         Ok(way)
     }
 
-    async fn by_hand(&self) -> Result<Way> {
+    /// So many ports with each call of ovn-nbctl.
+    async fn by_hand(&self, at_once: usize) -> Result<Way> {
         let (ovn, count) = (self.testbed.ovn(), self.options.count);
         let noted = peer::note(&ovn, &self.cloud.places().await?).await?;
         let names: Vec<String> = (0..count).map(peer::name).collect();
         self.settle().await?;
         let meter = Meter::of_parts(self.testbed, &self.parts)?;
         let began = Instant::now();
-        for number in 0..count {
-            peer::make(&ovn, &noted, number).await?;
+        for first in (0..count).step_by(at_once) {
+            peer::make(&ovn, &noted, first..count.min(first + at_once)).await?;
         }
         let asked = began.elapsed();
         self.plugs.plug(&names).await?;
@@ -320,7 +330,11 @@ impl Figures for Ports {
             "ports/s",
         ];
         let mut all = Table::new(title, header);
-        let ways = [("operator", &self.operator), ("ovn-nbctl", &self.by_hand)];
+        let ways = [
+            ("operator", &self.operator),
+            ("ovn-nbctl", &self.by_hand),
+            ("ovn-nbctl, once", &self.at_once),
+        ];
         let ports = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
         for (who, way) in ways {
             let seconds = |seconds: f64| format!("{seconds:.2}");
@@ -338,15 +352,19 @@ impl Figures for Ports {
         }
         let mut cost = Table::new(
             "Processor time until the last was installed, in seconds",
-            ["PROCESS", "operator's way", "by hand"],
+            ["PROCESS", "operator's way", "by hand", "by hand, once"],
         );
         for usage in &self.operator.usage {
-            let mut others = self.by_hand.usage.iter();
-            let other = others.find(|other| other.part == usage.part);
+            let of = |way: &Way| {
+                let mut all = way.usage.iter();
+                let same = all.find(|other| other.part == usage.part);
+                same.map_or(String::new(), |same| format!("{:.2}", same.cpu_seconds))
+            };
             cost.row([
                 usage.part.clone(),
-                format!("{:.2}", usage.cpu_seconds),
-                other.map_or(String::new(), |other| format!("{:.2}", other.cpu_seconds)),
+                of(&self.operator),
+                of(&self.by_hand),
+                of(&self.at_once),
             ]);
         }
         let mut writes = Table::new(

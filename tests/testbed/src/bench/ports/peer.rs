@@ -1,8 +1,11 @@
-//! The same ports by hand: one `ovn-nbctl` for each, as a script has it that knows all names and addresses beforehand.
+//! The same ports by hand: one `ovn-nbctl` for each, or for all of them, as a script has it that knows all names and
+//! addresses beforehand.
 //!
-//! Each does in one transaction what a Port of ours is in the northbound database: the port with its addresses, what it may
+//! Each call does in one transaction what a Port of ours is in the northbound database: the port with its addresses, what it may
 //! send and its DHCP options, its place in its switch, and its places in the group that lets nothing pass and in its
 //! security group. It waits for nothing (`--no-wait` is how ovn-nbctl works by itself).
+
+use std::ops::Range;
 
 use anyhow::{Context, Result, ensure};
 
@@ -42,34 +45,42 @@ pub fn name(number: usize) -> String {
     format!("by-hand-{number}")
 }
 
-/// Makes a port.
-pub async fn make(ovn: &Ovn, noted: &[Noted], number: usize) -> Result<()> {
+/// Makes ports, all of them in one call.
+pub async fn make(ovn: &Ovn, noted: &[Noted], numbers: Range<usize>) -> Result<()> {
+    let mut words = Vec::new();
+    for number in numbers.clone() {
+        let port = port(noted, number)?;
+        words.extend(port.into_iter().skip(usize::from(words.is_empty())));
+    }
+    let made = ovn.nbctl(&words).await;
+    made.map(drop)
+        .with_context(|| format!("failed to make ports {numbers:?}"))
+}
+
+/// The words for a port, after those for another.
+fn port(noted: &[Noted], number: usize) -> Result<Vec<String>> {
     let at = noted
         .get(number % noted.len())
         .context("there is no project")?;
     let [high, low] = u16::try_from(number)?.to_be_bytes();
     // Beyond all that the cloud has given out.
     let address = format!("0a:00:00:00:{high:02x}:{low:02x} 10.0.{}.{low}", 128 + high);
-    let create = [
-        "create".to_owned(),
-        "Logical_Switch_Port".to_owned(),
-        format!("name={}", name(number)),
-        format!("addresses=\"{address}\""),
-        format!("port_security=\"{address}\""),
-        format!("dhcpv4_options={}", at.dhcp),
-        format!("external_ids:made-by=\"{}\"", name(number)),
+    let own = format!("@port{number}");
+    let id = format!("--id={own}");
+    let (name, port) = (format!("name={}", name(number)), own.as_str());
+    let addresses = format!("addresses=\"{address}\"");
+    let security = format!("port_security=\"{address}\"");
+    let dhcp = format!("dhcpv4_options={}", at.dhcp);
+    let mark = format!("external_ids:made-by=\"{}\"", self::name(number));
+    let words: &[&[&str]] = &[
+        &["--", &id, "create", "Logical_Switch_Port", &name],
+        &[&addresses, &security, &dhcp, &mark],
+        &["--", "add", "Logical_Switch", &at.switch, "ports", port],
+        &["--", "add", "Port_Group", "pg_drop", "ports", port],
+        &["--", "add", "Port_Group", &at.group, "ports", port],
     ];
-    let places = [
-        ["--", "add", "Logical_Switch", &at.switch, "ports", "@port"],
-        ["--", "add", "Port_Group", "pg_drop", "ports", "@port"],
-        ["--", "add", "Port_Group", &at.group, "ports", "@port"],
-    ];
-    let create = create.iter().map(String::as_str);
-    let words = std::iter::once("--id=@port").chain(create);
-    let words = words.chain(places.into_iter().flatten());
-    let made = ovn.nbctl(words).await;
-    made.map(drop)
-        .with_context(|| format!("failed to make port {}", name(number)))
+    let words = words.iter().copied().flatten();
+    Ok(words.map(|word| (*word).to_owned()).collect())
 }
 
 /// Removes all of them at once.
