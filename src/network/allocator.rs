@@ -45,6 +45,17 @@ struct Assumed {
     since: Instant,
 }
 
+/// How somebody stands who was given something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stands {
+    /// He is there no more.
+    Gone,
+    /// He has not said it.
+    Lacking,
+    /// He may have said it.
+    There,
+}
+
 /// By then a claim is in the object's status, or was given up: a request to the API server ends sooner.
 const ASSUMED_MAX: Duration = Duration::from_mins(1);
 
@@ -64,15 +75,25 @@ pub enum Taken {
 
 impl Allocator {
     /// Learns everything that is taken anew, as survey `survey` found it; who is to be called since there is room. The survey
-    /// knew what ports were given ([`Self::given`]), so it says of a port whether its status still `lacks` anything.
-    pub fn renew(&self, ledger: Ledger, survey: u64, lacks: impl Fn(&str) -> bool) -> Vec<Origin> {
+    /// knew what ports were given ([`Self::given`]), so it says of each owner how he stands.
+    pub fn renew(
+        &self,
+        ledger: Ledger,
+        survey: u64,
+        stands: impl Fn(&str) -> Stands,
+    ) -> Vec<Origin> {
         let mut state = self.locked();
         let mut ledger = ledger;
         ledger.go_on_after(&state.ledger);
         state.assumed.retain(|uid, all| {
+            let stands = stands(uid);
             all.retain(|assumed| {
-                let is_said = !lacks(uid) && is_written(&ledger, assumed);
-                assumed.since.elapsed() < ASSUMED_MAX && !is_said
+                let is_done = match stands {
+                    Stands::Gone => true,
+                    Stands::Lacking => false,
+                    Stands::There => is_written(&ledger, assumed),
+                };
+                assumed.since.elapsed() < ASSUMED_MAX && !is_done
             });
             !all.is_empty()
         });

@@ -32,6 +32,9 @@ use super::{Context, Picture, kind::Kind};
 /// When a survey has just ended, what it found is there a moment later.
 const AFTER_SURVEY: Duration = Duration::from_millis(50);
 
+/// What is just being given to somebody is in his status by then, or was given up.
+const AFTER_GIVING: Duration = Duration::from_secs(1);
+
 /// Reconciles the objects of a kind.
 pub struct Controller<K> {
     context: Arc<Context>,
@@ -94,7 +97,13 @@ impl<K: Kind> Reconciler for Controller<K> {
         }
         report(ctx, &*object, status).await?;
         made?;
-        Ok(Action::requeue(SLOW_RESYNC))
+        let seen = K::seen(finding);
+        let is_unused = seen.leaving && seen.users.is_empty() && keep::is_held(&*object);
+        Ok(Action::requeue(if is_unused {
+            AFTER_GIVING
+        } else {
+            SLOW_RESYNC
+        }))
     }
 }
 

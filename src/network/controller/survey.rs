@@ -16,6 +16,7 @@ use crate::{
         router::Router, security_group::SecurityGroup, subnet::Subnet,
     },
     network::{
+        allocator::Stands,
         observer::Observer,
         plan::{
             self,
@@ -108,11 +109,9 @@ pub async fn once(ctx: &Arc<Context>) {
         findings,
         ledger,
     } = survey;
-    let lacks = |uid: &str| {
-        let finding = findings.ports.get(uid);
-        finding.is_some_and(|finding| !finding.demand.is_empty())
-    };
-    let mut called = ctx.allocator.renew(ledger, number, lacks);
+    let mut called = ctx
+        .allocator
+        .renew(ledger, number, |uid| stands(&findings, uid));
     ctx.metrics
         .waiting
         .set(i64::try_from(ctx.allocator.waiting()).unwrap_or(i64::MAX));
@@ -130,6 +129,25 @@ pub async fn once(ctx: &Arc<Context>) {
         .send_replace(Arc::new(Picture { survey, findings }));
     if !called.is_empty() {
         call(ctx, Call::These(Arc::new(called)));
+    }
+}
+
+/// How an owner of addresses stands.
+fn stands(findings: &Findings, uid: &str) -> Stands {
+    if let Some(port) = findings.ports.get(uid) {
+        return if port.demand.is_empty() {
+            Stands::There
+        } else {
+            Stands::Lacking
+        };
+    }
+    let is_there = findings.routers.contains_key(uid)
+        || findings.floating.contains_key(uid)
+        || findings.balancers.contains_key(uid);
+    if is_there {
+        Stands::There
+    } else {
+        Stands::Gone
     }
 }
 

@@ -11,9 +11,6 @@ use serde_json::Value;
 use super::projects::{called, kind};
 use super::rows::Rows;
 
-/// What marks the rows that all projects share while there is any port: those of OVN's group of what is dropped.
-const SHARED: &str = "pg_drop";
-
 /// An address that some object's status has: of which subnet, by project and name.
 struct Held<'a> {
     subnet: (String, String),
@@ -244,10 +241,7 @@ impl<'a> Books<'a> {
             .values()
             .filter_map(|object| object.uid())
             .collect();
-        let marked = rows
-            .marked
-            .iter()
-            .filter(|(uid, _)| !uids.contains(*uid) && *uid != SHARED);
+        let marked = rows.marked.iter().filter(|(uid, _)| !uids.contains(*uid));
         let mut faults: Vec<String> = marked
             .map(|(uid, tables)| format!("rows of {uid}, which is gone: {tables:?}"))
             .collect();

@@ -115,7 +115,7 @@ async fn what_is_wanted_is_written_once_and_put_right_when_it_is_spoilt() -> Res
         vec!["lr-del", "router-edge"],
         vec!["clear", "Logical_Switch_Port", "web-2", "external_ids"],
         vec!["clear", "Port_Group", "pg_http", "acls"],
-        vec!["pg-del", "pg_drop"],
+        vec!["pg-del", "guard_web"],
         vec!["clear", "Logical_Switch", "db", "external_ids"],
         vec!["clear", "Logical_Switch", "db", "dns_records"],
     ] {

@@ -1,12 +1,5 @@
-//! Security groups: port groups and their rules.
-//!
-//! Every secure port is in the group [`DROP`], whose rules let nothing pass; rules of its security groups, of a higher
-//! priority, let pass what they name. So a port without security groups, and one whose rules are not all there yet, is shut.
-//!
-//! What passes whatever rules say, since OVN's own flows of a still higher priority have it so on a switch with stateful
-//! rules: ARP, neighbour discovery, multicast listener discovery, and router advertisements. Forged ones of the first two
-//! are stopped by port security; forged router advertisements by nothing that the northbound database has (23.03: flows of
-//! priority 65532 in each of the tables that rules become), so the agent on the node stops them.
+//! Security groups: port groups and their rules, which let pass what they name. Everything else is stopped by the ports'
+//! [`guard`](super::guard).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -14,84 +7,20 @@ use std::fmt::Write;
 use crate::api::security_group::{Direction, Family, Protocol};
 use crate::network::plan::northbound::desired::{Builder, reference};
 use crate::network::plan::northbound::tables::Kind;
-use crate::network::plan::topology::{Group, Origin, Peer, Port, Rule, Topology, Uid};
+use crate::network::plan::topology::{Group, Peer, Port, Rule, Topology, Uid};
 use crate::ovsdb::Reference;
 use crate::ovsdb::northbound::{Acl, AddressSet, PortGroup};
 
 use super::key;
 use super::port::shortest;
 
-/// The group of all ports that are secure.
-pub const DROP: &str = "pg_drop";
-
-/// What no rule can let pass.
-const NEVER: i64 = 1003;
 /// What rules let pass.
-const ALLOWED: i64 = 1002;
-/// What is let pass by no rule.
-const DROPPED: i64 = 1001;
-
-/// The rules that every secure port has: name, direction, priority, match, action.
-const COMMON: [(&str, &str, i64, &str, &str); 7] = [
-    (
-        "ip-out",
-        "from-lport",
-        DROPPED,
-        "inport == @pg_drop && ip",
-        "drop",
-    ),
-    (
-        "ip-in",
-        "to-lport",
-        DROPPED,
-        "outport == @pg_drop && ip",
-        "drop",
-    ),
-    // Questions to DHCP servers, which OVN answers itself behind the rules.
-    (
-        "dhcp",
-        "from-lport",
-        ALLOWED,
-        "inport == @pg_drop && ip4 && udp.src == 68 && udp.dst == 67",
-        "allow",
-    ),
-    (
-        "dhcpv6",
-        "from-lport",
-        ALLOWED,
-        "inport == @pg_drop && ip6 && udp.src == 546 && udp.dst == 547",
-        "allow",
-    ),
-    // Questions to the metadata service, whatever the groups say, as in other clouds.
-    (
-        "metadata",
-        "from-lport",
-        ALLOWED,
-        "inport == @pg_drop && ip4.dst == 169.254.169.254 && tcp.dst == 80",
-        "allow-related",
-    ),
-    // A guest is no DHCP server, and redirects nobody.
-    (
-        "dhcp-server",
-        "from-lport",
-        NEVER,
-        "inport == @pg_drop && ((ip4 && udp.src == 67 && udp.dst == 68) || (ip6 && udp.src == 547 && udp.dst == 546))",
-        "drop",
-    ),
-    (
-        "router",
-        "from-lport",
-        NEVER,
-        "inport == @pg_drop && ((ip4 && icmp4.type == {5, 9}) || (ip6 && icmp6.type == {134, 137}))",
-        "drop",
-    ),
-];
+pub const ALLOWED: i64 = 1002;
 
 /// All groups.
 pub fn rows(topology: &Topology, builder: &mut Builder) {
     let named = peers(topology);
     let members = Members::of(topology, &named);
-    drop_rows(&members, builder);
     for (uid, group) in &topology.groups {
         group_rows(topology, uid, group, &members, builder);
         if named.contains(uid) {
@@ -103,7 +32,6 @@ pub fn rows(topology: &Topology, builder: &mut Builder) {
 /// Which ports have which groups.
 #[derive(Default)]
 struct Members<'a> {
-    secure: BTreeSet<Reference>,
     ports: BTreeMap<&'a str, BTreeSet<Reference>>,
     /// The allowed pairs of the groups that rules name.
     pairs: BTreeMap<(&'a str, Family), BTreeSet<String>>,
@@ -115,7 +43,6 @@ impl<'a> Members<'a> {
         let ports = topology.switches.values().flat_map(|switch| &switch.ports);
         for (uid, port) in ports.filter(|(_, port)| port.secure) {
             let port_key = reference(key::port(uid));
-            members.secure.insert(port_key.clone());
             for group in &port.groups {
                 members
                     .ports
@@ -152,40 +79,6 @@ fn peers(topology: &Topology) -> BTreeSet<&Uid> {
             Peer::Anybody | Peer::Prefix(_) => None,
         })
         .collect()
-}
-
-/// The group that lets nothing pass. It is of no object, and there while there are secure ports.
-fn drop_rows(members: &Members<'_>, builder: &mut Builder) {
-    if members.secure.is_empty() {
-        return;
-    }
-    let origin = Origin {
-        kind: "SecurityGroup",
-        namespace: String::new(),
-        name: String::new(),
-        uid: DROP.to_owned(),
-    };
-    let parent = || Some((Kind::PortGroup, key::group(DROP)));
-    let mut acls = BTreeSet::new();
-    for (name, direction, priority, condition, action) in COMMON {
-        let key = format!("rule/{DROP}/{name}");
-        acls.insert(reference(key.as_str()));
-        let row = Acl {
-            priority,
-            direction: direction.to_owned(),
-            condition: condition.to_owned(),
-            action: action.to_owned(),
-            ..Acl::default()
-        };
-        builder.add(Kind::Acl, key, &origin, parent(), &row);
-    }
-    let row = PortGroup {
-        name: DROP.to_owned(),
-        ports: members.secure.clone(),
-        acls,
-        ..PortGroup::default()
-    };
-    builder.add(Kind::PortGroup, key::group(DROP), &origin, None, &row);
 }
 
 fn group_rows(

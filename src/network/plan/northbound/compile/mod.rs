@@ -11,6 +11,7 @@ mod dhcp;
 mod dns;
 mod filter;
 mod gateway;
+pub mod guard;
 mod port;
 mod qos;
 mod router;
@@ -93,6 +94,7 @@ fn network(uid: &str, switch: &Switch, mut hung: Hung) -> Desired {
     dns::rows(uid, switch, &mut hung, &mut builder);
     qos::rows(uid, switch, &mut hung, &mut builder);
     port::rows(uid, switch, &mut hung, &mut builder);
+    guard::rows(uid, switch, &mut builder);
     switch::rows(uid, switch, hung, &mut builder);
     builder.build()
 }
@@ -143,6 +145,10 @@ mod key {
         format!("group/{uid}").into()
     }
 
+    pub fn guard(network: &str) -> Key {
+        format!("guard/{network}").into()
+    }
+
     pub fn dhcp(subnet: &str) -> Key {
         format!("dhcp/{subnet}").into()
     }
@@ -154,11 +160,6 @@ fn on_switch(uid: &str) -> (Kind, Key) {
 
 fn on_router(uid: &str) -> (Kind, Key) {
     (Kind::Router, key::router(uid))
-}
-
-/// The group that lets nothing pass, without which no secure port may come.
-pub fn shut() -> (Kind, Key) {
-    (Kind::PortGroup, key::group(filter::DROP))
 }
 
 /// An address with the length of its subnet's prefix, as router ports have it.

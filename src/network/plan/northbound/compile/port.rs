@@ -1,7 +1,7 @@
 //! Ports of guests: who they are, where they may be, and what they may send.
 //!
 //! `port_security` is what stops forged Ethernet, IPv4, ARP, IPv6 and neighbour advertisements, in the switch of the guest's
-//! own node. It does not stop router advertisements: see [`filter`](super::filter).
+//! own node. It does not stop router advertisements: see [`guard`](super::guard).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

@@ -262,6 +262,22 @@ impl<'a> Strays<'a> {
         alone.chain(self.held.iter().map(|uid| Arc::from(*uid)))
     }
 
+    /// Groups of ports, which may be what keeps ports shut, and the others.
+    pub fn apart(self) -> (Self, Self) {
+        let is_group = |(_, operation): &(_, Operation)| {
+            let Operation::Delete { kind, .. } = operation else {
+                return false;
+            };
+            *kind == Kind::PortGroup
+        };
+        let (groups, others) = self.operations.into_iter().partition(is_group);
+        let with = |operations| Self {
+            operations,
+            held: BTreeSet::new(),
+        };
+        (with(groups), with(others))
+    }
+
     /// Those for which there is room.
     pub fn chosen(mut self, selection: &mut Selection<'_>) -> Self {
         self.operations.retain(|(uid, _)| selection.take(uid));

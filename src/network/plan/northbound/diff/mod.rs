@@ -6,8 +6,8 @@
 //! What holds for each transaction:
 //!
 //! - A row is inserted together with its place in the row that holds it, and only if that one is still there.
-//! - A port is inserted together with its place in the port groups that are there, and port groups come before ports; a
-//!   secure port never comes without the group that lets nothing pass: no port is open for a moment.
+//! - A port is inserted together with its place in the port groups that are there, and port groups come before ports, and
+//!   go after all that comes; a secure port never comes without the group that guards it: no port is open for a moment.
 //! - Of a row of ours, columns that OVN writes, and marks of others, stay as they are; so do rows of others, and their
 //!   places in our switches and routers.
 //! - What two rows have the same key for is one row too many: the one with the greater UUID goes.
@@ -63,6 +63,7 @@ pub fn diff(desired: &Desired, found: &Found, limits: &Limits<'_>) -> Difference
     // What there is and has to change comes first: a rule that was taken away does not wait for new ports.
     let strays = Strays::of(&index);
     differing.extend(strays.uids());
+    let (groups, strays) = strays.apart();
     let strays = strays.chosen(&mut selection);
     let mut deltas = Vec::new();
     for kind in KINDS {
@@ -87,8 +88,16 @@ pub fn diff(desired: &Desired, found: &Found, limits: &Limits<'_>) -> Difference
         }
     }
 
+    // Whatever a group of ports is replaced by is there before it goes.
+    let groups = if selection.is_full() {
+        Strays::default()
+    } else {
+        groups.chosen(&mut selection)
+    };
+
     let mut change = Change::default();
     strays.emit(&mut change);
+    groups.emit(&mut change);
     selection.emit(desired, &index, found, &mut change);
     for (delta, is_chosen) in &deltas {
         Delta::emit(delta, &selection, *is_chosen, &mut change);

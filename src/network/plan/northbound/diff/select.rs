@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::network::plan::northbound::compile;
-use crate::network::plan::northbound::desired::{Desired, Key, Wanted};
+use crate::network::plan::northbound::compile::guard;
+use crate::network::plan::northbound::desired::{Desired, Wanted};
 use crate::network::plan::northbound::tables::Kind;
 use crate::ovsdb::Row;
 use crate::ovsdb::value::{Atom, Value};
@@ -24,8 +24,6 @@ pub struct Selection<'a> {
     /// Whether some row had no room. Those that come after it wait, too, however small they are: their order is what keeps
     /// ports shut.
     is_full: bool,
-    /// The group that lets nothing pass.
-    shut: (Kind, Key),
 }
 
 /// A row that is missing, with the key that it has in the table.
@@ -42,7 +40,6 @@ impl<'a> Selection<'a> {
             objects: BTreeSet::new(),
             inserted: BTreeSet::new(),
             is_full: false,
-            shut: compile::shut(),
         }
     }
 
@@ -116,12 +113,17 @@ impl<'a> Selection<'a> {
         Some(missing)
     }
 
-    /// Whether the row is a port that something guards, and what guards it is not there.
+    /// Whether the row is a secure port, and what guards those of its network is not there.
     fn would_be_open(&self, kind: Kind, wanted: &Wanted) -> bool {
-        let (shut, key) = &self.shut;
-        kind == Kind::SwitchPort
-            && wanted.row.get("port_security").is_some()
-            && !self.is_there(*shut, key)
+        let is_secure = kind == Kind::SwitchPort && wanted.row.get("port_security").is_some();
+        let switch = wanted.parent.as_ref().filter(|_| is_secure);
+        let guard = switch.and_then(|(_, switch)| guard::of(switch));
+        guard.is_some_and(|(kind, key)| !self.is_there(kind, &key))
+    }
+
+    /// Whether some row has to wait for the next transaction.
+    pub fn is_full(&self) -> bool {
+        self.is_full
     }
 
     /// Whether a row is there when the transaction is done.

@@ -80,29 +80,38 @@ fn wanted(desired: &Desired) -> BTreeMap<(Kind, String), Row> {
     rows
 }
 
-/// No secure port comes without its place in the group that lets nothing pass, whose rules are all there.
-fn nobody_is_open(before: &Model, model: &Model, desired: &Desired) {
-    let (before, rows) = (before.by_key(), model.by_key());
-    let shut = rows.get(&(Kind::PortGroup, "group/pg_drop".to_owned()));
-    let shut: BTreeSet<String> = shut
-        .and_then(|row| row.get("ports"))
-        .into_iter()
-        .flat_map(Value::atoms)
+/// The ports of a row, by their keys.
+fn ports(row: &Row) -> BTreeSet<String> {
+    let atoms = row.get("ports").into_iter().flat_map(Value::atoms);
+    atoms
         .map(|atom| match atom {
             Atom::Named(key) => key.to_string(),
             other => panic!("{other:?}"),
         })
-        .collect();
-    for ((kind, key), row) in &rows {
-        let is_secure = *kind == Kind::SwitchPort && row.get("port_security").is_some();
-        let is_new = !before.contains_key(&(*kind, key.clone()));
-        if is_secure && is_new && desired.get(*kind, key).is_some() {
-            assert!(shut.contains(key), "{key} is open");
-            let rules = rows
-                .keys()
-                .filter(|(kind, key)| *kind == Kind::Acl && key.starts_with("rule/pg_drop/"));
-            assert_eq!(rules.count(), 7);
-        }
+        .collect()
+}
+
+/// No secure port comes without its place in the group that lets nothing pass, whose rules are all there.
+fn nobody_is_open(before: &Model, model: &Model, desired: &Desired) {
+    let (before, rows) = (before.by_key(), model.by_key());
+    let new = rows.iter().filter(|(key, row)| {
+        let is_secure = key.0 == Kind::SwitchPort && row.get("port_security").is_some();
+        is_secure && !before.contains_key(key) && desired.get(key.0, &key.1).is_some()
+    });
+    for ((_, port), _) in new {
+        let mut all = rows.iter();
+        let switch =
+            all.find(|((kind, _), row)| *kind == Kind::Switch && ports(row).contains(port));
+        let guard = switch.unwrap().0.1.replacen("switch", "guard", 1);
+        let group = rows.get(&(Kind::PortGroup, guard.clone()));
+        assert!(
+            group.is_some_and(|group| ports(group).contains(port)),
+            "{port} is open"
+        );
+        let rules = rows
+            .keys()
+            .filter(|(kind, key)| *kind == Kind::Acl && key.starts_with(&format!("{guard}/")));
+        assert_eq!(rules.count(), 7);
     }
 }
 
@@ -372,14 +381,22 @@ fn an_object_that_is_left_alone_keeps_nobody_waiting() {
 }
 
 #[test]
-fn without_the_group_that_lets_nothing_pass_no_secure_port_comes() {
+fn without_the_group_that_guards_them_no_secure_ports_come() {
     let desired = compile(&shop());
-    let without = BTreeSet::from(["pg_drop".to_owned()]);
+    let mut model = Model::default();
+    settle(&mut model, &desired, &all(1000), |_, _| ());
+    // A hand takes the group and all ports, and nothing of the network can be written.
+    let named = |kind: Kind, row: &Row| match kind {
+        Kind::PortGroup => row.get("name") == Some(&Value::from("guard_web")),
+        kind => kind == Kind::SwitchPort,
+    };
+    model.rows.retain(|(kind, _), row| !named(*kind, row));
+    model.collect_garbage();
+    let without = BTreeSet::from(["web".to_owned()]);
     let limits = Limits {
         without: &without,
         ..all(1000)
     };
-    let mut model = Model::default();
     loop {
         let difference = diff(&desired, &model.found(), &limits);
         if difference.change.is_empty() {
@@ -388,13 +405,9 @@ fn without_the_group_that_lets_nothing_pass_no_secure_port_comes() {
         assert!(model.apply(&difference.change));
     }
     let rows = model.by_key();
-    let ports = rows
-        .iter()
-        .filter(|((kind, _), _)| *kind == Kind::SwitchPort);
-    for ((_, key), row) in ports {
-        assert_eq!(row.get("port_security"), None, "{key} is open");
-    }
-    assert!(rows.contains_key(&(Kind::PortGroup, "group/http".to_owned())));
+    let there = |port: &str| rows.contains_key(&(Kind::SwitchPort, format!("port/{port}")));
+    assert!(!there("web-1") && !there("web-2"));
+    assert!(there("db-1"));
 }
 
 #[test]

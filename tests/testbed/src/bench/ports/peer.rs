@@ -17,6 +17,7 @@ pub struct Noted {
     switch: String,
     dhcp: String,
     group: String,
+    guard: String,
 }
 
 /// Looks up what the script needs, before anything is measured.
@@ -35,6 +36,7 @@ pub async fn note(ovn: &Ovn, places: &[Place]) -> Result<Vec<Noted>> {
             switch: place.network.clone(),
             dhcp,
             group: format!("pg_{}", place.group.replace('-', "_")),
+            guard: format!("guard_{}", place.network.replace('-', "_")),
         });
     }
     Ok(noted)
@@ -76,7 +78,7 @@ fn port(noted: &[Noted], number: usize) -> Result<Vec<String>> {
         &["--", &id, "create", "Logical_Switch_Port", &name],
         &[&addresses, &security, &dhcp, &mark],
         &["--", "add", "Logical_Switch", &at.switch, "ports", port],
-        &["--", "add", "Port_Group", "pg_drop", "ports", port],
+        &["--", "add", "Port_Group", &at.guard, "ports", port],
         &["--", "add", "Port_Group", &at.group, "ports", port],
     ];
     let words = words.iter().copied().flatten();
