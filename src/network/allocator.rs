@@ -221,3 +221,46 @@ fn enter(ledger: &mut Ledger, assumed: &Assumed) {
         let _ = ledger.claim_mac(network, *mac, &assumed.owner);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_given_is_given_until_its_owner_says_it_or_is_gone() {
+        let origin = Origin {
+            kind: "Port",
+            namespace: "shop".to_owned(),
+            name: "web".to_owned(),
+            uid: "web".to_owned(),
+        };
+        let owner = Arc::new(Owner {
+            uid: "web".to_owned(),
+            home: "shop".to_owned(),
+            called: "port shop/web".to_owned(),
+        });
+        let demand = Demand {
+            mac: Some(("net".to_owned(), None)),
+            ..Demand::default()
+        };
+        let allocator = Allocator::default();
+        allocator.renew(Ledger::default(), 1, |_| Stands::Gone);
+        let Taken::Given(given) = allocator.take(1, &owner, &origin, &demand) else {
+            panic!("there is room");
+        };
+        // The next survey knows of it, and so has it in its ledger; the port has not said it.
+        let mut ledger = Ledger::default();
+        let (network, mac) = given.mac.clone().unwrap();
+        ledger.claim_mac(&network, mac, &owner).unwrap();
+        allocator.renew(ledger.clone(), 2, |_| Stands::Lacking);
+        assert_eq!(allocator.given()["web"], given);
+        assert!(allocator.is_giving("net", None));
+        allocator.renew(ledger, 3, |_| Stands::There);
+        assert!(allocator.given().is_empty());
+
+        allocator.take(3, &owner, &origin, &demand);
+        assert!(allocator.is_giving("net", None));
+        allocator.renew(Ledger::default(), 4, |_| Stands::Gone);
+        assert!(!allocator.is_giving("net", None));
+    }
+}
