@@ -411,6 +411,23 @@ fn without_the_group_that_guards_them_no_secure_ports_come() {
 }
 
 #[test]
+fn a_group_goes_after_all_that_comes() {
+    let desired = compile(&shop());
+    let mut model = Model::default();
+    let text = |text: &str| Atom::String(text.to_owned());
+    let marks = [(text(KEY), text("group/old"))].into();
+    let old = Row::new().with("name", "pg_old");
+    let old = old.with("external_ids", Value::Map(marks));
+    let old = model.insert(Kind::PortGroup, old);
+    settle(&mut model, &desired, &all(4), |_, model| {
+        if !model.rows.contains_key(&(Kind::PortGroup, old)) {
+            assert_eq!(model.by_key().len(), desired.len());
+        }
+    });
+    assert!(!model.rows.contains_key(&(Kind::PortGroup, old)));
+}
+
+#[test]
 fn one_object_at_a_time_comes_to_the_same() {
     let desired = compile(&shop());
     let limits = Limits {
