@@ -13,7 +13,9 @@ use futures::{Stream, stream};
 use tokio::{sync::watch, time::Instant};
 
 use super::plan::{
+    Seen,
     ledger::{Demand, Given, Ledger, Owner},
+    patience::Crowd,
     problem::Problem,
     topology::{Origin, Uid},
 };
@@ -22,8 +24,8 @@ use super::plan::{
 #[derive(Default)]
 pub struct Allocator {
     state: Mutex<State>,
-    /// How often something was given away.
-    gave: watch::Sender<u64>,
+    /// How often something was taken between surveys.
+    takes: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -33,6 +35,8 @@ struct State {
     survey: u64,
     /// What was given away and may not be in anybody's status yet, by its owner's UID.
     assumed: HashMap<Uid, Vec<Assumed>>,
+    /// Whether the last survey found somebody who lacked something.
+    grows: bool,
     /// Those who got nothing.
     waiting: HashMap<Uid, Origin>,
 }
@@ -58,9 +62,6 @@ pub enum Stands {
 
 /// By then a claim is in the object's status, or was given up: a request to the API server ends sooner.
 const ASSUMED_MAX: Duration = Duration::from_mins(1);
-
-/// When so many owners of something have not said so yet, they come faster than they can say it.
-const CROWD: usize = 32;
 
 /// What came of a demand.
 #[derive(Debug, PartialEq, Eq)]
@@ -112,32 +113,35 @@ impl Allocator {
     /// Gives what is wanted, or says why not. Asked again for what was given already, it gives the same.
     pub fn take(&self, survey: u64, owner: &Arc<Owner>, origin: &Origin, demand: &Demand) -> Taken {
         let mut state = self.locked();
-        let mut assumed = state.assumed.get(&owner.uid).into_iter().flatten();
-        if let Some(assumed) = assumed.find(|assumed| assumed.demand == *demand) {
-            return Taken::Given(assumed.given.clone());
+        if let Some(given) = state.assumed(&owner.uid, demand) {
+            return Taken::Given(given);
         }
         if state.survey != survey {
             return Taken::Stale;
         }
-        match state.ledger.take(owner, demand) {
+        match state.give(owner, origin, demand) {
             Ok(given) => {
-                let assumed = Assumed {
-                    owner: Arc::clone(owner),
-                    origin: origin.clone(),
-                    demand: demand.clone(),
-                    given: given.clone(),
-                    since: Instant::now(),
-                };
-                let all = state.assumed.entry(owner.uid.clone()).or_default();
-                all.push(assumed);
-                self.gave.send_modify(|count| *count += 1);
+                self.takes.send_modify(|count| *count += 1);
                 Taken::Given(given)
             }
-            Err(problem) => {
-                state.waiting.insert(owner.uid.clone(), origin.clone());
-                Taken::Refused(problem)
+            Err(problem) => Taken::Refused(problem),
+        }
+    }
+
+    /// Gives everybody what he lacks, as the survey that the ledger was renewed by found it; whether that was anything. It
+    /// says no word of it: whoever surveys knows. Whoever got nothing before is passed over; he is called when there is room.
+    pub fn give<'a>(&self, lacking: impl Iterator<Item = (&'a Seen, Demand)>) -> bool {
+        let mut state = self.locked();
+        let mut gave = false;
+        for (seen, demand) in lacking {
+            let uid = &seen.origin.uid;
+            if !state.waiting.contains_key(uid) && state.assumed(uid, &demand).is_none() {
+                // Whoever is refused asks again, and is told why.
+                gave |= state.give(&seen.owner(), &seen.origin, &demand).is_ok();
             }
         }
+        state.grows = gave;
+        gave
     }
 
     /// Takes back what was given to somebody and is not in his status.
@@ -165,18 +169,26 @@ impl Allocator {
         state.assumed.iter().filter_map(newest).collect()
     }
 
-    /// A word each time that something was given away.
+    /// A word each time that something was taken away between surveys.
     pub fn changes(&self) -> impl Stream<Item = ()> + Send + use<> {
-        let gave = self.gave.subscribe();
-        stream::unfold(gave, |mut gave| async {
-            gave.changed().await.ok()?;
-            Some(((), gave))
+        let takes = self.takes.subscribe();
+        stream::unfold(takes, |mut takes| async {
+            takes.changed().await.ok()?;
+            Some(((), takes))
         })
     }
 
-    /// Whether so many were given something of late that each should say it together with what comes next.
-    pub fn is_crowded(&self) -> bool {
-        self.locked().assumed.len() > CROWD
+    /// How many were given something of late that they have not said.
+    pub fn crowd(&self) -> Crowd {
+        let state = self.locked();
+        Crowd::of(state.assumed.len(), state.grows)
+    }
+
+    /// Those who were given something and may not have said so.
+    pub fn unsaid(&self) -> Vec<Origin> {
+        let state = self.locked();
+        let all = state.assumed.values().flatten();
+        all.map(|assumed| assumed.origin.clone()).collect()
     }
 
     /// Whether something of these subnets was given away that is in nobody's status yet, or a MAC address of this network.
@@ -201,6 +213,36 @@ impl Allocator {
     /// A panic while it was held would be a bug; the next survey makes it anew.
     fn locked(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// What somebody was given for this demand.
+    fn assumed(&self, uid: &str, demand: &Demand) -> Option<Given> {
+        let mut all = self.assumed.get(uid).into_iter().flatten();
+        let same = all.find(|assumed| assumed.demand == *demand);
+        same.map(|assumed| assumed.given.clone())
+    }
+
+    fn give(
+        &mut self,
+        owner: &Arc<Owner>,
+        origin: &Origin,
+        demand: &Demand,
+    ) -> Result<Given, Problem> {
+        let given = self.ledger.take(owner, demand).inspect_err(|_| {
+            self.waiting.insert(owner.uid.clone(), origin.clone());
+        })?;
+        let assumed = Assumed {
+            owner: Arc::clone(owner),
+            origin: origin.clone(),
+            demand: demand.clone(),
+            given: given.clone(),
+            since: Instant::now(),
+        };
+        let all = self.assumed.entry(owner.uid.clone()).or_default();
+        all.push(assumed);
+        Ok(given)
     }
 }
 

@@ -8,7 +8,9 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     cluster::{Cache, writer::Object},
-    network::plan::{Seen, ledger::Demand, standing::News, survey::Findings, topology::Uid},
+    network::plan::{
+        Seen, ledger::Demand, patience::Crowd, standing::News, survey::Findings, topology::Uid,
+    },
 };
 
 use super::Caches;
@@ -52,12 +54,12 @@ where
     }
     /// How it stands.
     fn standing(&self, finding: &Self::Finding, news: &News<'_>) -> Self::Status;
-    /// For how long the object may go on saying `before`, if that is good enough in place of `after`; `crowded` says whether
+    /// For how long the object may go on saying `before`, if that is good enough in place of `after`; `crowd` says whether
     /// many wait with it.
     fn patience(
         _before: Option<&Self::Status>,
         _after: &Self::Status,
-        _crowded: bool,
+        _crowd: Crowd,
     ) -> Option<Duration> {
         None
     }

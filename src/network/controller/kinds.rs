@@ -7,14 +7,8 @@ use kube::core::object::HasStatus;
 
 use crate::{
     api::{
-        condition,
-        floating_ip::FloatingIP,
-        load_balancer::LoadBalancer,
-        network::{Network, NetworkState},
-        port::Port,
-        router::Router,
-        security_group::SecurityGroup,
-        subnet::Subnet,
+        floating_ip::FloatingIP, load_balancer::LoadBalancer, network::Network, port::Port,
+        router::Router, security_group::SecurityGroup, subnet::Subnet,
     },
     cluster::Cache,
     network::plan::{
@@ -24,6 +18,7 @@ use crate::{
         floating::FloatingFinding,
         group::GroupFinding,
         ledger::Demand,
+        patience::{self, Crowd},
         port::PortFinding,
         router::RouterFinding,
         standing::{self, News},
@@ -32,11 +27,7 @@ use crate::{
     },
 };
 
-use super::{
-    Caches,
-    kind::Kind,
-    late::{COUNTS, CROWDED, PASSING},
-};
+use super::{Caches, kind::Kind};
 
 /// What is the same for each kind: where its copy and its findings are, and who says how it stands.
 macro_rules! common {
@@ -71,11 +62,11 @@ macro_rules! counting {
         fn patience(
             before: Option<&Self::Status>,
             after: &Self::Status,
-            _crowded: bool,
+            _crowd: Crowd,
         ) -> Option<Duration> {
             let mut before = before?.clone();
             before.$count.clone_from(&after.$count);
-            (before == *after).then_some(COUNTS)
+            (before == *after).then_some(patience::COUNTS)
         }
     };
 }
@@ -142,27 +133,12 @@ impl Kind for Port {
         finding.wants_default
     }
 
-    /// A port that is written has its flows a moment later, if they come at all, and is not Ready before. Of many that come
-    /// at once, each says what it was given when OVN has it.
     fn patience(
         before: Option<&Self::Status>,
         after: &Self::Status,
-        crowded: bool,
+        crowd: Crowd,
     ) -> Option<Duration> {
-        let waits = |status: &Self::Status| {
-            let ready = condition::find(&status.conditions, "Ready");
-            ready.is_some_and(|ready| ready.status == "False" && ready.reason == "Pending")
-        };
-        let has_addresses = |status: &Self::Status| !status.addresses.is_empty();
-        if !before.is_some_and(has_addresses) && has_addresses(after) {
-            let comes = after.state == Some(NetworkState::Build) && waits(after);
-            return (comes && crowded).then_some(CROWDED);
-        }
-        let before = before?;
-        let mut same = before.clone();
-        same.state = after.state;
-        same.conditions.clone_from(&after.conditions);
-        (same == *after && waits(before) && waits(after)).then_some(PASSING)
+        patience::port(before, after, crowd)
     }
 }
 

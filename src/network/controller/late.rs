@@ -1,6 +1,5 @@
-//! News that may be told a little later, so that it shares a write with what comes next: how many ports a network has, or
-//! how many addresses are left of a subnet, which a thousand ports would else say a thousand times; and that a port is
-//! written, when its flows are there a moment later.
+//! Since when an object keeps news to itself that may be told a little later. How much later is the plan's to say
+//! ([`crate::network::plan::patience`]).
 
 use std::{
     collections::HashMap,
@@ -11,13 +10,6 @@ use std::{
 use tokio::time::Instant;
 
 use crate::network::plan::topology::Uid;
-
-/// For how long a count may be wrong.
-pub const COUNTS: Duration = Duration::from_secs(5);
-/// For how long a step may go unmentioned that is usually followed by the next one.
-pub const PASSING: Duration = Duration::from_secs(1);
-/// For how long one of many keeps to itself what it was given.
-pub const CROWDED: Duration = Duration::from_secs(3);
 
 /// Whose status is late, and since when.
 #[derive(Default)]
@@ -50,6 +42,7 @@ impl Late {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::plan::patience::COUNTS;
 
     #[tokio::test(start_paused = true)]
     async fn news_waits_from_the_first_that_is_late_and_what_cannot_wait_takes_it_along() {

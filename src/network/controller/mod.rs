@@ -1,7 +1,8 @@
 //! The controllers of the operator's network room.
 //!
 //! One task looks at the whole cloud whenever something changed ([`survey`]): what is to be made goes to the realiser, and
-//! what was found of each object to that object's reconciler, which gives it what it lacks and says how it stands.
+//! what was found of each object to that object's reconciler, which gives it what it lacks and says how it stands. Ports, which
+//! come in thousands, are given what they lack by the survey itself.
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -20,7 +20,6 @@ use crate::{
             Seen, group, happening,
             keep::{self, IN_USE, Keep},
             ledger::Given,
-            owner,
             problem::Problem,
             standing::News,
         },
@@ -69,7 +68,7 @@ impl<K: Kind> Reconciler for Controller<K> {
             return Ok(Action::await_change());
         };
         let made = make_default(ctx, &*object, finding).await;
-        let Some(offer) = take(ctx, &picture, &*object, finding) else {
+        let Some(offer) = take::<K>(ctx, &picture, finding) else {
             return Ok(Action::requeue(AFTER_SURVEY));
         };
         let trouble = match made.as_ref().map_err(Error::failure) {
@@ -89,7 +88,7 @@ impl<K: Kind> Reconciler for Controller<K> {
         let status = object.standing(finding, &news);
         let before = object.status();
         let patience = (before != Some(&status))
-            .then(|| K::patience(before, &status, ctx.allocator.is_crowded()))
+            .then(|| K::patience(before, &status, ctx.allocator.crowd()))
             .flatten();
         if let Some(wait) = ctx.late.may_wait(&uid, patience) {
             made?;
@@ -162,16 +161,15 @@ struct Offer {
 }
 
 /// Takes what the object lacks; none when a newer survey knows better what that is.
-fn take<K: Kind>(
-    ctx: &Context,
-    picture: &Picture,
-    object: &K,
-    finding: &K::Finding,
-) -> Option<Offer> {
+fn take<K: Kind>(ctx: &Context, picture: &Picture, finding: &K::Finding) -> Option<Offer> {
     let mut offer = Offer::default();
-    let (owner, origin) = (owner(object), &K::seen(finding).origin);
+    let seen = K::seen(finding);
+    let owner = seen.owner();
     for demand in K::demands(finding) {
-        match ctx.allocator.take(picture.survey, &owner, origin, &demand) {
+        match ctx
+            .allocator
+            .take(picture.survey, &owner, &seen.origin, &demand)
+        {
             Taken::Given(given) => {
                 offer.given.mac = offer.given.mac.or(given.mac);
                 offer.given.grants.extend(given.grants);

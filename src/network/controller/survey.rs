@@ -1,6 +1,6 @@
 //! Looks at the whole cloud whenever something changed, and calls whom it concerns.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
 
 use futures::{FutureExt, Stream, StreamExt, stream, stream::BoxStream};
 use tokio::{
@@ -8,7 +8,7 @@ use tokio::{
     task,
     time::{self, Instant},
 };
-use tracing::error;
+use tracing::{debug, error};
 
 use crate::{
     api::{
@@ -20,8 +20,9 @@ use crate::{
         observer::Observer,
         plan::{
             self,
+            patience::Crowd,
             survey::{Findings, Survey},
-            topology::{Origin, Uid},
+            topology::{Origin, Topology, Uid},
         },
         realiser::StandingChange,
     },
@@ -29,8 +30,12 @@ use crate::{
 
 use super::{Call, Context, Picture, kind::Kind};
 
-/// How long changes are gathered: nobody notices.
+/// Changes are gathered until none has come for so long: nobody notices.
 const SETTLE: Duration = Duration::from_millis(20);
+
+/// And for how long at most. OVN has the same work for one port as for a thousand, so that those that are made in one go
+/// are looked at in one go.
+const LONGEST: Duration = Duration::from_secs(2);
 
 /// For how many times as long as a survey took the next one waits, so that a cloud that changes without end leaves the
 /// processor to those who make the changes.
@@ -38,6 +43,9 @@ const REST: u32 = 8;
 
 /// And for how long at most.
 const LONGEST_REST: Duration = Duration::from_secs(1);
+
+/// How long nothing comes until a crowd is complete, which it learns by a survey.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a new leader waits for the database's first word, before it says of everything that it is not known.
 const FIRST_WORD: Duration = Duration::from_secs(5);
@@ -54,14 +62,20 @@ pub async fn keep(ctx: Arc<Context>, mut stop: watch::Receiver<bool>) {
         None => stream::pending().boxed(),
     };
     let mut due = Instant::now();
-    let mut rested = Instant::now();
-    let mut is_due = true;
+    let mut rested = due;
+    // When the first change came that nobody has looked at.
+    let mut since = None;
     loop {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
-            Some(()) = changes.next(), if !is_due => {
-                is_due = true;
-                due = rested.max(Instant::now() + SETTLE);
+            Some(()) = changes.next() => {
+                let now = Instant::now();
+                let longest = *since.get_or_insert(now) + LONGEST;
+                let settle = match ctx.allocator.crowd() {
+                    Crowd::Growing => PAUSE,
+                    Crowd::None | Crowd::Complete => SETTLE,
+                };
+                due = rested.max(longest.min(now + settle));
             }
             Some(change) = standings.next() => {
                 // Many objects share a transaction, and then a call: whoever misses calls has to look at everybody.
@@ -75,9 +89,13 @@ pub async fn keep(ctx: Arc<Context>, mut stop: watch::Receiver<bool>) {
                 while let Some(Some(())) = changes.next().now_or_never() {}
                 let began = Instant::now();
                 once(&ctx).await;
-                rested = Instant::now() + (began.elapsed() * REST).min(LONGEST_REST);
-                is_due = false;
-                due = Instant::now() + EVERY;
+                since = None;
+                let now = Instant::now();
+                rested = now + (began.elapsed() * REST).min(LONGEST_REST);
+                due = match ctx.allocator.crowd() {
+                    Crowd::Growing => rested.max(now + PAUSE),
+                    Crowd::None | Crowd::Complete => now + EVERY,
+                };
             }
         }
     }
@@ -87,34 +105,14 @@ pub async fn keep(ctx: Arc<Context>, mut stop: watch::Receiver<bool>) {
 pub async fn once(ctx: &Arc<Context>) {
     let number = ctx.picture.borrow().survey + 1;
     let looking = Arc::clone(ctx);
-    let done = task::spawn_blocking(move || {
-        let began = Instant::now();
-        let seen = looking.observer.as_ref().and_then(Observer::sightings);
-        let given = looking.allocator.given();
-        let cloud = looking.caches.cloud(given, looking.tenant_mtu, seen);
-        let survey = plan::survey::survey(&cloud);
-        let took = began.elapsed();
-        looking.metrics.survey.observe(took.as_secs_f64());
-        survey
-    });
-    let survey = match done.await {
-        Ok(survey) => survey,
+    let done = task::spawn_blocking(move || look(&looking, number));
+    let (topology, findings, mut called) = match done.await {
+        Ok(looked) => looked,
         Err(error) => {
             error!(%error, "a survey of the networks ended, which is a fault of this program: please report it");
             return;
         }
     };
-    let Survey {
-        topology,
-        findings,
-        ledger,
-    } = survey;
-    let mut called = ctx
-        .allocator
-        .renew(ledger, number, |uid| stands(&findings, uid));
-    ctx.metrics
-        .waiting
-        .set(i64::try_from(ctx.allocator.waiting()).unwrap_or(i64::MAX));
     if let Some(realiser) = &ctx.realiser {
         realiser.want(Arc::new(topology));
         if number == 1 {
@@ -130,6 +128,55 @@ pub async fn once(ctx: &Arc<Context>) {
     if !called.is_empty() {
         call(ctx, Call::These(Arc::new(called)));
     }
+}
+
+/// Looks, and gives ports what they lack: to all of them at once, so that OVN learns of a thousand in one go, and their
+/// reconcilers, of which only some are at work at a time, have nothing left to do but to say it. Whoever was given something
+/// is looked at again with it, so that what is to be made is known before anybody is called.
+fn look(ctx: &Context, number: u64) -> (Topology, Findings, Vec<Origin>) {
+    let began = Instant::now();
+    let seen = ctx.observer.as_ref().and_then(Observer::sightings);
+    let mut cloud = ctx
+        .caches
+        .cloud(ctx.allocator.given(), ctx.tenant_mtu, seen);
+    let mut survey = plan::survey::survey(&cloud);
+    let before = ctx.allocator.crowd();
+    let mut called = renew(ctx, &mut survey, number);
+    let ports = survey.findings.ports.values();
+    let lacking = ports.flat_map(|finding| {
+        let demands = Port::demands(finding).into_iter();
+        demands.map(|demand| (&finding.seen, demand))
+    });
+    if ctx.allocator.give(lacking) {
+        cloud.given = ctx.allocator.given();
+        survey = plan::survey::survey(&cloud);
+        called.extend(renew(ctx, &mut survey, number));
+    }
+    if before == Crowd::Growing && ctx.allocator.crowd() != Crowd::Growing {
+        called.extend(ctx.allocator.unsaid());
+    }
+    let took = began.elapsed().as_secs_f64();
+    ctx.metrics.survey.observe(took);
+    debug!(
+        number,
+        ports = survey.findings.ports.len(),
+        took_seconds = took,
+        "looked at all networks"
+    );
+    let waiting = i64::try_from(ctx.allocator.waiting());
+    ctx.metrics.waiting.set(waiting.unwrap_or(i64::MAX));
+    let Survey {
+        topology, findings, ..
+    } = survey;
+    (topology, findings, called)
+}
+
+/// The allocator learns who has what; who is to be called since there is room.
+fn renew(ctx: &Context, survey: &mut Survey, number: u64) -> Vec<Origin> {
+    let ledger = mem::take(&mut survey.ledger);
+    let findings = &survey.findings;
+    ctx.allocator
+        .renew(ledger, number, |uid| stands(findings, uid))
 }
 
 /// How an owner of addresses stands.

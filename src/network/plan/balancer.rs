@@ -16,7 +16,7 @@ use super::{
     plugs::{Plug, Plugs, Ways},
     problem::Problem,
     topology::{self, Balancer, Health, Listener, Uid},
-    world::{Seen, World, owner},
+    world::{Seen, World},
 };
 
 /// What is said of a member that answers, in OpenStack's words.
@@ -90,7 +90,7 @@ fn make<'a>(
     let held = status
         .and_then(|status| status.address.as_ref())
         .map(|held| held.ip);
-    let owner = owner(balancer);
+    let owner = finding.seen.owner();
     let Some(address) = held else {
         finding.demand.slots.push(Slot {
             role: Role::Own,

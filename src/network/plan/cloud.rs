@@ -115,13 +115,17 @@ pub fn full<K: Resource>(object: &K) -> String {
 
 /// How an object is called where its kind matters: `port shop/web-1`.
 pub fn called<K: Resource<DynamicType = ()>>(object: &K) -> String {
-    let kind = match &*K::kind(&()) {
+    format!("{} {}", spoken(&K::kind(&())), full(object))
+}
+
+/// A kind, as it is written in a sentence.
+pub fn spoken(kind: &str) -> String {
+    match kind {
         "SecurityGroup" => "security group".to_owned(),
         "FloatingIP" => "floating IP".to_owned(),
         "LoadBalancer" => "load balancer".to_owned(),
         kind => kind.to_lowercase(),
-    };
-    format!("{kind} {}", full(object))
+    }
 }
 
 /// Whether somebody asked for an object's deletion.

@@ -12,7 +12,7 @@ use super::{
     problem::Problem,
     router::chassis::reaches,
     topology::{Balancer, Floating, Uid},
-    world::{Seen, World, owner},
+    world::{Seen, World},
 };
 
 /// What is found of a floating IP.
@@ -136,7 +136,7 @@ fn address(
         subnet: held.subnet.clone(),
         network: full(net.object),
     })?;
-    let owner = owner(floating);
+    let owner = finding.seen.owner();
     world.ledger.claim(sub.uid, held.ip, &owner)?;
     world.users.note(sub.object, floating);
     world.users.note(net.object, floating);

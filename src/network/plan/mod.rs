@@ -9,6 +9,7 @@ pub mod survey;
 
 pub mod happening;
 pub mod keep;
+pub mod patience;
 pub mod standing;
 
 mod world;
@@ -24,7 +25,7 @@ pub mod plugs;
 pub mod port;
 pub mod router;
 
-pub use world::{SERVER_LABEL, Seen, owner};
+pub use world::{SERVER_LABEL, Seen};
 
 #[cfg(test)]
 pub(crate) mod fixtures;

@@ -16,7 +16,7 @@ use super::{
     plugs::names_port,
     problem::Problem,
     topology::{self, Uid},
-    world::{SERVER_LABEL, Seen, Users, World, host_name, owner},
+    world::{SERVER_LABEL, Seen, Users, World, host_name},
 };
 
 mod lacks;
@@ -79,7 +79,7 @@ pub fn look(world: &mut World<'_>, port: &Port) -> (PortFinding, Option<Plugged>
         servers: _,
         routers: _,
     } = world;
-    let owner = owner(port);
+    let owner = finding.seen.owner();
     let net = match layout.net(&port.spec.network, home(port), held) {
         Ok(net) => net,
         Err(problem) => {

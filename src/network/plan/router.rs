@@ -17,7 +17,7 @@ use super::{
     ledger::{Demand, Role, Slot, Wish},
     problem::Problem,
     topology::{Gateway, Interface, Uid},
-    world::{Seen, World, owner},
+    world::{Seen, World},
 };
 
 pub mod chassis;
@@ -133,7 +133,7 @@ fn outside(world: &mut World<'_>, draft: &mut Draft<'_>) {
     world.users.note(net.object, router);
     draft.finding.gateway = Some(net.uid.to_owned());
     let held = held.filter(|held| held.network == net.uid);
-    let owner = owner(router);
+    let owner = draft.finding.seen.owner();
     let mut addresses: Vec<(&Sub<'_>, IpAddr)> = Vec::new();
     for address in held.iter().flat_map(|held| &held.addresses) {
         let Some(sub) = layout.sub_of(net, address) else {
@@ -288,7 +288,7 @@ fn inside(
     let Some(ip) = held else {
         return Ok(());
     };
-    let owner = owner(router);
+    let owner = draft.finding.seen.owner();
     world.ledger.claim(sub.uid, ip, &owner)?;
     world.users.note(sub.object, router);
     world.users.note(net.object, router);

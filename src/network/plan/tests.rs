@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use super::{
     fixtures::{Draft, id, leaving},
-    owner,
     survey::Survey,
 };
 
@@ -65,14 +64,14 @@ fn a_subnet_gives_nothing_out_while_it_can_still_vanish_at_once() {
     draft
         .plain("shop/front", "10.0.0.0/24")
         .port("shop/a", "front", json!({}), json!({}));
-    let owner = owner(&*draft.ports[0]);
+    let uid = id("Port", "shop/a");
     let given = |draft: &Draft| {
         let Survey {
             findings, ledger, ..
         } = draft.survey();
         let mut ledger = ledger;
-        let demand = &findings.ports[&owner.uid].demand;
-        let given = ledger.take(&owner, demand);
+        let finding = &findings.ports[&uid];
+        let given = ledger.take(&finding.seen.owner(), &finding.demand);
         given.map_err(|problem| (problem.reason(), problem.to_string()))
     };
     assert!(given(&draft).is_ok());

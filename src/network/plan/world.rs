@@ -7,7 +7,7 @@ use kube::Resource;
 use crate::api::{router::Router, server::Server};
 
 use super::{
-    cloud::{Cloud, called, home, leaving, name, origin, uid},
+    cloud::{Cloud, called, home, leaving, name, origin, spoken, uid},
     layout::Layout,
     ledger::{Ledger, Owner},
     problem::Problem,
@@ -45,6 +45,21 @@ impl Seen {
             users: Vec::new(),
             made: false,
         }
+    }
+
+    /// The object as somebody who may have addresses.
+    pub fn owner(&self) -> Arc<Owner> {
+        let Origin {
+            kind,
+            namespace,
+            name,
+            uid,
+        } = &self.origin;
+        Arc::new(Owner {
+            uid: uid.clone(),
+            home: namespace.clone(),
+            called: format!("{} {namespace}/{name}", spoken(kind)),
+        })
     }
 }
 
@@ -129,15 +144,6 @@ impl<'a> World<'a> {
                 .collect(),
         }
     }
-}
-
-/// Somebody who may have addresses.
-pub fn owner<K: Resource<DynamicType = ()>>(object: &K) -> Arc<Owner> {
-    Arc::new(Owner {
-        uid: uid(object).to_owned(),
-        home: home(object).to_owned(),
-        called: called(object),
-    })
 }
 
 /// The first name of a server inside of its networks.

@@ -57,6 +57,9 @@ pub async fn ensure_crds(binary: &Path, cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
+/// What is logged, for each of our programs.
+const LOG_FILTER: &str = "KILONOVA_LOG_FILTER";
+
 /// Makes the operator run.
 pub async fn ensure_operator(
     binary: &Path,
@@ -77,6 +80,7 @@ pub async fn ensure_operator(
         .env("KUBECONFIG", kubeconfig.display().to_string())
         .env("KILONOVA_OVN_NORTHBOUND", ovn.northbound_endpoint())
         .env("KILONOVA_OVN_SOUTHBOUND", ovn.southbound_endpoint());
+    let spec = logging(spec);
     let operator = Part::new(layout, OPERATOR);
     operator.ensure(spec).await?;
     operator
@@ -133,8 +137,16 @@ async fn ensure_resident(
     let spec = Spec::host(part.name(), argv)
         .env("KUBECONFIG", kubeconfig)
         .at(node.place()?);
-    part.ensure(spec).await?;
+    part.ensure(logging(spec)).await?;
     Ok(part)
+}
+
+/// Programs of ours log as they are told to by the environment that `devstack` itself was started in.
+fn logging(spec: Spec) -> Spec {
+    match std::env::var(LOG_FILTER) {
+        Ok(filter) => spec.env(LOG_FILTER, filter),
+        Err(_) => spec,
+    }
 }
 
 /// Where the operator serves metrics and probes: on this machine's loopback.

@@ -5,6 +5,10 @@
 //! Each network has a group of its own: ovn-controller looks at every member that is plugged in on its node for every rule
 //! and every network that the group has members on, so that one group for all costs the product of all three.
 //!
+//! A rule that names the group takes flows of every member on a node, one that does not takes a few for all. So those do not
+//! that only open, since of others than members the network lets all pass in any case; nor those of what no guest may send,
+//! in a network of which all ports are guarded and which leads to no physical one: nobody in it may.
+//!
 //! What passes whatever rules say, since OVN's own flows of a still higher priority have it so on a switch with stateful
 //! rules: ARP, neighbour discovery, multicast listener discovery, and router advertisements. Forged ones of the first two
 //! are stopped by port security; forged router advertisements by nothing that the northbound database has (23.03: flows of
@@ -27,7 +31,7 @@ const NEVER: i64 = 1003;
 /// What is let pass by no rule.
 const DROPPED: i64 = 1001;
 
-/// The rules that every secure port has: name, direction, priority, what passes, action.
+/// The rules that every secure port has: name, direction, priority, what is meant, action.
 const COMMON: [(&str, &str, i64, &str, &str); 7] = [
     ("ip-out", "from-lport", DROPPED, "ip", "drop"),
     ("ip-in", "to-lport", DROPPED, "ip", "drop"),
@@ -54,7 +58,7 @@ const COMMON: [(&str, &str, i64, &str, &str); 7] = [
         "ip4.dst == 169.254.169.254 && tcp.dst == 80",
         "allow-related",
     ),
-    // A guest is no DHCP server, and redirects nobody.
+    // A guest is no DHCP server, no router, and redirects nobody.
     (
         "dhcp-server",
         "from-lport",
@@ -66,7 +70,7 @@ const COMMON: [(&str, &str, i64, &str, &str); 7] = [
         "router",
         "from-lport",
         NEVER,
-        "((ip4 && icmp4.type == {5, 9}) || (ip6 && icmp6.type == {134, 137}))",
+        "((ip4 && icmp4.type == {5, 9}) || (ip6 && icmp6.type == 137))",
         "drop",
     ),
 ];
@@ -78,21 +82,24 @@ pub fn rows(uid: &str, switch: &Switch, builder: &mut Builder) {
     if ports.is_empty() {
         return;
     }
+    let is_whole = switch.provider.is_none() && switch.ports.values().all(|port| port.secure);
     let group = key::guard(uid);
     let name = name(uid);
     let mut acls = BTreeSet::new();
     for (rule, direction, priority, what, action) in COMMON {
         let key = format!("{group}/{rule}");
-        let side = if direction == "to-lport" {
-            "outport"
+        let condition = if action != "drop" || priority == NEVER && is_whole {
+            what.to_owned()
+        } else if direction == "to-lport" {
+            format!("outport == @{name} && {what}")
         } else {
-            "inport"
+            format!("inport == @{name} && {what}")
         };
         acls.insert(reference(key.as_str()));
         let row = Acl {
             priority,
             direction: direction.to_owned(),
-            condition: format!("{side} == @{name} && {what}"),
+            condition,
             action: action.to_owned(),
             ..Acl::default()
         };

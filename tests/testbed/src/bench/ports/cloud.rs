@@ -100,7 +100,7 @@ impl Cloud {
             found.extend(names.map(|name| (project, name)));
         }
         for number in 0..count {
-            let port = (number % self.projects, format!("there-{number}"));
+            let port = (number % self.projects, there(number));
             if !found.contains(&port) {
                 missing.push(port);
             }
@@ -175,6 +175,17 @@ impl Cloud {
         Ok(told)
     }
 
+    /// The UIDs of ports that are there before: of each project one for each node, side by side.
+    pub async fn residents(&self, existing: usize, nodes: usize) -> Result<Vec<String>> {
+        let mut residents = Vec::new();
+        for project in 0..self.projects {
+            for number in (project..existing).step_by(self.projects).take(nodes) {
+                residents.push(self.uid(project, "Port", &there(number)).await?);
+            }
+        }
+        Ok(residents)
+    }
+
     /// Deletes the ports that were measured; who waits for their end looks at OVN.
     pub async fn clear(&self) -> Result<()> {
         let mut ports = Vec::new();
@@ -198,18 +209,19 @@ impl Cloud {
     pub async fn places(&self) -> Result<Vec<Place>> {
         let mut places = Vec::new();
         for project in 0..self.projects {
-            let uid = async |kind: &str, name: &str| {
-                let object = self.api(project, kind).get_metadata(name).await;
-                let object = object.with_context(|| format!("there is no {kind} {name}"))?;
-                object.metadata.uid.context("an object has no uid")
-            };
             places.push(Place {
-                network: uid("Network", "net").await?,
-                subnet: uid("Subnet", "v4").await?,
-                group: uid("SecurityGroup", "default").await?,
+                network: self.uid(project, "Network", "net").await?,
+                subnet: self.uid(project, "Subnet", "v4").await?,
+                group: self.uid(project, "SecurityGroup", "default").await?,
             });
         }
         Ok(places)
+    }
+
+    async fn uid(&self, project: usize, kind: &str, name: &str) -> Result<String> {
+        let object = self.api(project, kind).get_metadata(name).await;
+        let object = object.with_context(|| format!("there is no {kind} {name}"))?;
+        object.metadata.uid.context("an object has no uid")
     }
 
     async fn names(
@@ -236,6 +248,11 @@ fn is_ready(status: &Value) -> bool {
     let conditions = status["conditions"].as_array();
     let mut all = conditions.into_iter().flatten();
     all.any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+}
+
+/// The name of one of the ports that there are before.
+fn there(number: usize) -> String {
+    format!("there-{number}")
 }
 
 fn home(project: usize) -> String {
