@@ -33,12 +33,8 @@ use super::{Call, Context, Picture, kind::Kind};
 /// Changes are gathered until none has come for so long: nobody notices.
 const SETTLE: Duration = Duration::from_millis(20);
 
-/// And for how long at most. OVN has the same work for one port as for a thousand, so that those that are made in one go
-/// are looked at in one go.
-const LONGEST: Duration = Duration::from_secs(2);
-
-/// For how many times as long as a survey took the next one waits, so that a cloud that changes without end leaves the
-/// processor to those who make the changes.
+/// For how many times as long as a survey took the next one waits, and changes are gathered at most, so that a cloud that
+/// changes without end leaves the processor to those who make the changes.
 const REST: u32 = 8;
 
 /// And for how long at most.
@@ -46,6 +42,10 @@ const LONGEST_REST: Duration = Duration::from_secs(1);
 
 /// How long nothing comes until a crowd is complete, which it learns by a survey.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long its changes are gathered at most: OVN has the same work for one port as for a thousand, so that those that are
+/// made in one go are looked at in one go.
+const LONGEST_CROWD: Duration = Duration::from_secs(2);
 
 /// How long a new leader waits for the database's first word, before it says of everything that it is not known.
 const FIRST_WORD: Duration = Duration::from_secs(5);
@@ -63,6 +63,7 @@ pub async fn keep(ctx: Arc<Context>, mut stop: watch::Receiver<bool>) {
     };
     let mut due = Instant::now();
     let mut rested = due;
+    let mut rest = SETTLE;
     // When the first change came that nobody has looked at.
     let mut since = None;
     loop {
@@ -70,11 +71,11 @@ pub async fn keep(ctx: Arc<Context>, mut stop: watch::Receiver<bool>) {
             _ = stop.wait_for(|stop| *stop) => return,
             Some(()) = changes.next() => {
                 let now = Instant::now();
-                let longest = *since.get_or_insert(now) + LONGEST;
-                let settle = match ctx.allocator.crowd() {
-                    Crowd::Growing => PAUSE,
-                    Crowd::None | Crowd::Complete => SETTLE,
+                let (settle, longest) = match ctx.allocator.crowd() {
+                    Crowd::Growing => (PAUSE, LONGEST_CROWD),
+                    Crowd::None | Crowd::Complete => (SETTLE, rest),
                 };
+                let longest = *since.get_or_insert(now) + longest;
                 due = rested.max(longest.min(now + settle));
             }
             Some(change) = standings.next() => {
@@ -91,7 +92,8 @@ pub async fn keep(ctx: Arc<Context>, mut stop: watch::Receiver<bool>) {
                 once(&ctx).await;
                 since = None;
                 let now = Instant::now();
-                rested = now + (began.elapsed() * REST).min(LONGEST_REST);
+                rest = (began.elapsed() * REST).clamp(SETTLE, LONGEST_REST);
+                rested = now + rest;
                 due = match ctx.allocator.crowd() {
                     Crowd::Growing => rested.max(now + PAUSE),
                     Crowd::None | Crowd::Complete => now + EVERY,

@@ -29,7 +29,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// changes come without end, more of them share a transaction then, and ovn-northd, which looks at everything after each,
 /// has fewer to look at.
 const REST: u32 = 8;
-const LONGEST_REST: Duration = Duration::from_secs(2);
+const LONGEST_REST: Duration = Duration::from_secs(1);
 /// How often it is told for how long something has been to do.
 const TELL_INTERVAL: Duration = Duration::from_secs(5);
 
