@@ -130,14 +130,14 @@ impl Allocator {
 
     /// Gives everybody what he lacks, as the survey that the ledger was renewed by found it; whether that was anything. It
     /// says no word of it: whoever surveys knows. Whoever got nothing before is passed over; he is called when there is room.
-    pub fn give<'a>(&self, lacking: impl Iterator<Item = (&'a Seen, Demand)>) -> bool {
+    pub fn give<'a>(&self, lacking: impl IntoIterator<Item = (&'a Seen, &'a Demand)>) -> bool {
         let mut state = self.locked();
         let mut gave = false;
         for (seen, demand) in lacking {
             let uid = &seen.origin.uid;
-            if !state.waiting.contains_key(uid) && state.assumed(uid, &demand).is_none() {
+            if !state.waiting.contains_key(uid) && state.assumed(uid, demand).is_none() {
                 // Whoever is refused asks again, and is told why.
-                gave |= state.give(&seen.owner(), &seen.origin, &demand).is_ok();
+                gave |= state.give(&seen.owner(), &seen.origin, demand).is_ok();
             }
         }
         state.grows = gave;

@@ -124,9 +124,7 @@ impl Kind for Port {
     }
 
     fn demands(finding: &PortFinding) -> Vec<Demand> {
-        let demand = Some(&finding.demand).filter(|demand| !demand.is_empty());
-        let demand = demand.filter(|_| finding.refused.is_none());
-        demand.cloned().into_iter().collect()
+        finding.lacks().cloned().into_iter().collect()
     }
 
     fn wants_default(finding: &PortFinding) -> bool {

@@ -144,12 +144,7 @@ fn look(ctx: &Context, number: u64) -> (Topology, Findings, Vec<Origin>) {
     let mut survey = plan::survey::survey(&cloud);
     let before = ctx.allocator.crowd();
     let mut called = renew(ctx, &mut survey, number);
-    let ports = survey.findings.ports.values();
-    let lacking = ports.flat_map(|finding| {
-        let demands = Port::demands(finding).into_iter();
-        demands.map(|demand| (&finding.seen, demand))
-    });
-    if ctx.allocator.give(lacking) {
+    if ctx.allocator.give(survey.findings.lacking()) {
         cloud.given = ctx.allocator.given();
         survey = plan::survey::survey(&cloud);
         called.extend(renew(ctx, &mut survey, number));

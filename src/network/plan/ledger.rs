@@ -53,6 +53,13 @@ impl Demand {
     pub fn is_empty(&self) -> bool {
         self.mac.is_none() && self.slots.is_empty()
     }
+
+    /// Whether some address will do and another will not.
+    pub fn is_particular(&self) -> bool {
+        let is_particular = |slot: &Slot| slot.wish != Wish::Any;
+        let wishes_mac = self.mac.as_ref().is_some_and(|(_, wish)| wish.is_some());
+        wishes_mac || self.slots.iter().any(is_particular)
+    }
 }
 
 /// One address that is wanted.

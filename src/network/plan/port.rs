@@ -46,6 +46,13 @@ pub struct PortFinding {
     pub wants_default: bool,
 }
 
+impl PortFinding {
+    /// What it lacks, if it can have it at all.
+    pub fn lacks(&self) -> Option<&Demand> {
+        Some(&self.demand).filter(|demand| self.refused.is_none() && !demand.is_empty())
+    }
+}
+
 /// A port as it is to be made, with the UID of its network.
 pub type Plugged = (Uid, topology::Port);
 

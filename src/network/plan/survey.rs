@@ -13,7 +13,7 @@ use super::{
     floating::{self, FloatingFinding, Targets},
     group::{self, GroupFinding},
     layout::Layout,
-    ledger::Ledger,
+    ledger::{Demand, Ledger},
     plugs::{Plugs, Ways},
     port::{self, PortFinding},
     router::{self, Draft, RouterFinding, circles},
@@ -64,6 +64,18 @@ pub struct Findings {
     pub floating: BTreeMap<Uid, FloatingFinding>,
     /// Load balancers.
     pub balancers: BTreeMap<Uid, BalancerFinding>,
+}
+
+impl Findings {
+    /// The ports that lack something, in the order in which they are to be given it: whoever takes any address must not be
+    /// given the one that another wishes for.
+    pub fn lacking(&self) -> Vec<(&Seen, &Demand)> {
+        let ports = self.ports.values();
+        let lacking = ports.filter_map(|finding| Some((&finding.seen, finding.lacks()?)));
+        let mut lacking: Vec<_> = lacking.collect();
+        lacking.sort_by_key(|(_, demand)| !demand.is_particular());
+        lacking
+    }
 }
 
 /// All of it.

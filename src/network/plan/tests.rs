@@ -97,6 +97,26 @@ fn a_subnet_gives_nothing_out_while_it_can_still_vanish_at_once() {
 }
 
 #[test]
+fn who_wishes_for_an_address_comes_before_those_who_take_any() {
+    let mut draft = Draft::default();
+    draft.plain("shop/front", "10.0.0.0/24");
+    let wish = json!({"addresses": [{"ip": "10.0.0.2"}]});
+    let specs = [
+        json!({}),
+        wish,
+        json!({}),
+        json!({"mac": "02:00:00:00:00:01"}),
+    ];
+    for (name, spec) in ["shop/a", "shop/b", "shop/c", "shop/d"].iter().zip(specs) {
+        draft.port(name, "front", spec, json!({}));
+    }
+    let survey = draft.survey();
+    let lacking = survey.findings.lacking();
+    let names: Vec<&str> = lacking.iter().map(|(seen, _)| &*seen.origin.name).collect();
+    assert_eq!(names, ["b", "d", "a", "c"]);
+}
+
+#[test]
 fn the_older_of_two_subnets_that_overlap_stays() {
     let mut draft = Draft::default();
     draft.plain("shop/front", "10.0.0.0/16");
