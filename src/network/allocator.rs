@@ -101,6 +101,7 @@ impl Allocator {
         for assumed in state.assumed.values().flatten() {
             enter(&mut ledger, assumed);
         }
+        state.waiting.retain(|uid, _| stands(uid) != Stands::Gone);
         let room = !state.waiting.is_empty() && ledger.has_room_beside(&state.ledger);
         state.ledger = ledger;
         state.survey = survey;
@@ -267,6 +268,54 @@ fn enter(ledger: &mut Ledger, assumed: &Assumed) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_got_nothing_waits_until_there_is_room_or_he_is_gone() {
+        let mac = "02:00:00:00:00:01".parse().unwrap();
+        let demand = Demand {
+            mac: Some(("net".to_owned(), Some(mac))),
+            ..Demand::default()
+        };
+        let seen = |name: &str| Seen {
+            origin: Origin {
+                kind: "Port",
+                namespace: "shop".to_owned(),
+                name: name.to_owned(),
+                uid: name.to_owned(),
+            },
+            generation: None,
+            leaving: false,
+            problems: Vec::new(),
+            users: Vec::new(),
+            made: false,
+        };
+        let [first, late] = ["first", "late"].map(seen);
+        let allocator = Allocator::default();
+        allocator.renew(Ledger::default(), 1, |_| Stands::Lacking);
+        assert!(allocator.give([(&first, &demand), (&late, &demand)]));
+        assert_eq!(allocator.waiting(), 1);
+        assert!(!allocator.give([(&first, &demand), (&late, &demand)]));
+        let ledger = || {
+            let mut ledger = Ledger::default();
+            ledger.claim_mac("net", mac, &first.owner()).unwrap();
+            ledger
+        };
+        let called = allocator.renew(ledger(), 2, |_| Stands::There);
+        assert_eq!((called, allocator.waiting()), (Vec::new(), 1));
+        let room = allocator.renew(Ledger::default(), 3, |_| Stands::There);
+        assert_eq!((room, allocator.waiting()), (vec![late.origin.clone()], 0));
+
+        assert!(allocator.give([(&first, &demand), (&late, &demand)]));
+        let gone = |uid: &str| {
+            if uid == "late" {
+                Stands::Gone
+            } else {
+                Stands::There
+            }
+        };
+        let called = allocator.renew(ledger(), 4, gone);
+        assert_eq!((called, allocator.waiting()), (Vec::new(), 0));
+    }
 
     #[test]
     fn what_was_given_is_given_until_its_owner_says_it_or_is_gone() {
