@@ -2,7 +2,8 @@
 //! and a kubelet that registers it.
 //!
 //! Pods reach each other, the nodes and this machine by routes, without translation. Nothing of it
-//! reaches beyond this machine, and nothing that a kubelet would set for the whole machine can be set from a node.
+//! reaches beyond this machine, and nothing that a kubelet would set for the whole machine can be set from a node. What is
+//! set for the whole machine, if it is less, is how many processes may watch files.
 
 use std::time::Duration;
 
@@ -33,6 +34,11 @@ pub(super) const LASTING: [&str; 5] = [
     "var/lib/volumes",
 ];
 
+/// How many processes may watch files at least, on the whole machine: all nodes' programs are one user's, and each of a
+/// node's watches some. Linux has 128 by itself, which a few nodes use up; then kube-proxy ends.
+const WATCHERS_MIN: u32 = 4096;
+const WATCHERS: &str = "/proc/sys/fs/inotify/max_user_instances";
+
 const READY_DEADLINE: Duration = Duration::from_mins(1);
 /// Where containerd listens, and the namespace that a kubelet's containers are in.
 const CTR: [&str; 4] = [
@@ -52,6 +58,7 @@ impl Node {
     ) -> Result<()> {
         let context = |what: &str| format!("failed to make {what} of node {} run", self.name);
         self.write_configuration(binaries)?;
+        Self::ensure_watchers()?;
         self.ensure_routes(nodes).await?;
         self.ensure_containerd(binaries)
             .await
@@ -174,6 +181,18 @@ impl Node {
         }
         let forward = "echo 1 > /proc/sys/net/ipv4/ip_forward";
         self.exec(["sh", "-c", forward]).await.map(drop)
+    }
+
+    /// Raises what the machine has too little of, and lowers nothing.
+    fn ensure_watchers() -> Result<()> {
+        let now = std::fs::read_to_string(WATCHERS);
+        let now = now.with_context(|| format!("failed to read {WATCHERS}"))?;
+        let now: u32 = now.trim().parse().context("it says no number")?;
+        if now < WATCHERS_MIN {
+            std::fs::write(WATCHERS, WATCHERS_MIN.to_string())
+                .with_context(|| format!("failed to raise {WATCHERS} from {now}"))?;
+        }
+        Ok(())
     }
 
     async fn ensure_containerd(&self, binaries: &Binaries) -> Result<()> {
