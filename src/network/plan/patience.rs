@@ -1,7 +1,7 @@
 //! How long an object may keep news to itself, so that it shares a write with what comes next: a thousand ports that come
 //! at once would else have their network say a thousand counts, and each of them two steps of a way that takes a moment.
 //!
-//! It never keeps back that something is wrong, nor what a guest waits for.
+//! It never keeps back that something is wrong, nor, once OVN has it, the port of a server.
 
 use std::time::Duration;
 
@@ -22,8 +22,7 @@ const CROWD: usize = 32;
 pub enum Crowd {
     /// Few.
     None,
-    /// Many, and more come. The API server takes what they say more slowly than it takes them, so whoever says anything
-    /// keeps others from being made.
+    /// Many, and more come. Whoever says anything keeps the API server from making others.
     Growing,
     /// Many, all of which have come.
     Complete,
@@ -110,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_port_was_given_waits_for_the_others_unless_somebody_waits_for_it() {
+    fn what_a_port_was_given_waits_for_its_row_and_if_no_server_has_it_for_the_others() {
         let given = json!({"addresses": [{"subnet": "v4", "ip": "10.0.0.2"}]});
         let with = |server: Value| {
             let mut given = given.clone();

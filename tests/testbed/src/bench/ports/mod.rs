@@ -13,7 +13,7 @@
 //!
 //! Of each project one of the ports that are there before is plugged in on each node: nodes know all networks, as they do
 //! that have been in use. Without it either way would measure how a node learns of twenty networks at once, and not even that
-//! truly: OVN 23.03 says `ovn-installed` of a network's first port before the network's flows have come to the node.
+//! truly: OVN 23.03 seems to say `ovn-installed` of a network's first port before the network's flows have come to the node.
 
 mod cloud;
 mod marks;
