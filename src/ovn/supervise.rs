@@ -29,6 +29,11 @@ const END_MAX: Duration = Duration::from_secs(15);
 /// After how many looks a leader makes sure again that its database says where it is served.
 const LOOKS_BETWEEN: u32 = 60;
 
+/// OVN's programs keep everything in small pieces of memory, and spend a quarter to a half of their time in glibc's
+/// allocator; with this one a change takes them little more than half as long. Where it is missing, the loader says so in
+/// the log and takes glibc's.
+const ALLOCATOR: &str = "libjemalloc.so.2";
+
 /// What ovn-northd's socket is called.
 const NORTHD: &str = "northd";
 
@@ -177,8 +182,8 @@ pub async fn northd(member: &Member, mut told: Told) -> anyhow::Result<()> {
 fn start(program: &str, arguments: &[String]) -> anyhow::Result<Child> {
     info!(program, "it starts");
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null());
-    let started = command.kill_on_drop(true).spawn();
+    command.args(arguments).env("LD_PRELOAD", ALLOCATOR);
+    let started = command.stdin(Stdio::null()).kill_on_drop(true).spawn();
     started.with_context(|| format!("failed to start {program}"))
 }
 

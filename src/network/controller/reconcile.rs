@@ -17,7 +17,7 @@ use crate::{
     network::{
         allocator::Taken,
         plan::{
-            Seen, group, happening,
+            group, happening,
             keep::{self, IN_USE, Keep},
             ledger::Given,
             problem::Problem,
@@ -59,7 +59,7 @@ impl<K: Kind> Reconciler for Controller<K> {
         let uid = object.uid().unwrap_or_default();
         let known = K::findings(&picture.findings).get(&uid);
         // Whatever is newer than the last survey is called when the next one has found something of it.
-        let Some(finding) = known.filter(|finding| is_of(K::seen(finding), &*object)) else {
+        let Some(finding) = known.filter(|finding| K::seen(finding).is_of(&*object)) else {
             return Ok(Action::requeue(SLOW_RESYNC));
         };
         let Some(object) = hold(ctx, object, finding).await? else {
@@ -104,12 +104,6 @@ impl<K: Kind> Reconciler for Controller<K> {
             SLOW_RESYNC
         }))
     }
-}
-
-/// Whether a finding is of the object as it is.
-fn is_of<K: Kind>(seen: &Seen, object: &K) -> bool {
-    let meta = object.meta();
-    seen.generation == meta.generation && seen.leaving == meta.deletion_timestamp.is_some()
 }
 
 /// Holds the object, or lets it go when nobody uses it; none when it was let go.

@@ -1,13 +1,15 @@
 //! Looks at the whole cloud whenever something changed, and calls whom it concerns.
 
-use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    mem,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::{FutureExt, Stream, StreamExt, stream, stream::BoxStream};
-use tokio::{
-    sync::watch,
-    task,
-    time::{self, Instant},
-};
+use kube::ResourceExt;
+use tokio::{sync::watch, task, time};
 use tracing::{debug, error};
 
 use crate::{
@@ -15,11 +17,13 @@ use crate::{
         floating_ip::FloatingIP, load_balancer::LoadBalancer, network::Network, port::Port,
         router::Router, security_group::SecurityGroup, subnet::Subnet,
     },
+    cluster::cache::Change,
     network::{
         allocator::Stands,
         observer::Observer,
         plan::{
             self,
+            pace::{Pace, Urgency},
             patience::Crowd,
             survey::{Findings, Survey},
             topology::{Origin, Topology, Uid},
@@ -30,29 +34,8 @@ use crate::{
 
 use super::{Call, Context, Picture, kind::Kind};
 
-/// Changes are gathered until none has come for so long: nobody notices.
-const SETTLE: Duration = Duration::from_millis(20);
-
-/// For how many times as long as a survey took the next one waits, and changes are gathered at most, so that a cloud that
-/// changes without end leaves the processor to those who make the changes.
-const REST: u32 = 8;
-
-/// And for how long at most.
-const LONGEST_REST: Duration = Duration::from_secs(1);
-
-/// How long nothing comes until a crowd is complete, which it learns by a survey.
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// How long its changes are gathered at most: OVN has the same work for one port as for a thousand, so that those that are
-/// made in one go are looked at in one go.
-const LONGEST_CROWD: Duration = Duration::from_secs(2);
-
 /// How long a new leader waits for the database's first word, before it says of everything that it is not known.
 const FIRST_WORD: Duration = Duration::from_secs(5);
-
-/// How often everything is looked at although nothing has changed, in case anything was missed, and because what was given
-/// and never written is taken back.
-const EVERY: Duration = Duration::from_secs(30);
 
 /// Surveys until `stop` says true.
 pub async fn keep(ctx: Arc<Context>, mut stop: watch::Receiver<bool>) {
@@ -61,22 +44,12 @@ pub async fn keep(ctx: Arc<Context>, mut stop: watch::Receiver<bool>) {
         Some(realiser) => realiser.changes().boxed(),
         None => stream::pending().boxed(),
     };
-    let mut due = Instant::now();
-    let mut rested = due;
-    let mut rest = SETTLE;
-    // When the first change came that nobody has looked at.
-    let mut since = None;
+    let mut pace = Pace::new(Instant::now());
     loop {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
-            Some(()) = changes.next() => {
-                let now = Instant::now();
-                let (settle, longest) = match ctx.allocator.crowd() {
-                    Crowd::Growing => (PAUSE, LONGEST_CROWD),
-                    Crowd::None | Crowd::Complete => (SETTLE, rest),
-                };
-                let longest = *since.get_or_insert(now) + longest;
-                due = rested.max(longest.min(now + settle));
+            Some(urgency) = changes.next() => {
+                pace.changed(Instant::now(), urgency, ctx.allocator.crowd());
             }
             Some(change) = standings.next() => {
                 // Many objects share a transaction, and then a call: whoever misses calls has to look at everybody.
@@ -86,18 +59,12 @@ pub async fn keep(ctx: Arc<Context>, mut stop: watch::Receiver<bool>) {
                 }
                 call_for(&ctx, &told);
             }
-            () = time::sleep_until(due) => {
-                while let Some(Some(())) = changes.next().now_or_never() {}
+            () = time::sleep_until(pace.due().into()) => {
+                // Whatever has come by now is looked at.
+                while let Some(Some(_)) = changes.next().now_or_never() {}
                 let began = Instant::now();
                 once(&ctx).await;
-                since = None;
-                let now = Instant::now();
-                rest = (began.elapsed() * REST).clamp(SETTLE, LONGEST_REST);
-                rested = now + rest;
-                due = match ctx.allocator.crowd() {
-                    Crowd::Growing => rested.max(now + PAUSE),
-                    Crowd::None | Crowd::Complete => now + EVERY,
-                };
+                pace.looked(began.elapsed(), Instant::now(), ctx.allocator.crowd());
             }
         }
     }
@@ -261,28 +228,56 @@ fn found<K: Kind>(findings: &Findings, uid: &str, called: &mut Vec<Origin>) {
     );
 }
 
-/// A word for each change of anything that surveys look at.
-fn changes(ctx: &Context) -> impl Stream<Item = ()> + Send + Unpin + 'static {
+/// How urgent each change is of anything that surveys look at.
+fn changes(ctx: &Arc<Context>) -> impl Stream<Item = Urgency> + Send + Unpin + 'static {
     let caches = &ctx.caches;
     let seen = match &ctx.observer {
         Some(observer) => observer.changes().boxed(),
         None => stream::pending().boxed(),
     };
-    let all: [BoxStream<'static, ()>; 10] = [
+    let news: [BoxStream<'static, ()>; 7] = [
         ctx.allocator.changes().boxed(),
-        caches.networks.changes().map(drop).boxed(),
-        caches.subnets.changes().map(drop).boxed(),
-        caches.ports.changes().map(drop).boxed(),
+        // Their statuses say what they were given, and nothing is made with that before a survey has seen it.
         caches.routers.changes().map(drop).boxed(),
-        caches.groups.changes().map(drop).boxed(),
         caches.floating.changes().map(drop).boxed(),
         caches.balancers.changes().map(drop).boxed(),
-        stream::select(
-            caches.servers.changes().map(drop),
-            caches.hypervisors.changes().map(drop),
-        )
-        .boxed(),
+        caches.servers.changes().map(drop).boxed(),
+        caches.hypervisors.changes().map(drop).boxed(),
         seen,
     ];
-    stream::select_all(all)
+    let news = stream::select_all(news).map(|()| Urgency::News);
+    let own_words = [
+        own_words::<Network>(ctx),
+        own_words::<Subnet>(ctx),
+        own_words::<Port>(ctx),
+        own_words::<SecurityGroup>(ctx),
+    ];
+    stream::select(news, stream::select_all(own_words))
+}
+
+/// How urgent the changes are of a kind whose statuses tell a survey nothing new: what ports say in theirs, it gave them.
+fn own_words<K: Kind>(ctx: &Arc<Context>) -> BoxStream<'static, Urgency> {
+    let changes = K::cache(&ctx.caches).changes();
+    let ctx = Arc::clone(ctx);
+    changes.map(move |change| urgency(&ctx, &change)).boxed()
+}
+
+/// An object that is as the last survey found it has changed in its status only, or in its labels.
+fn urgency<K: Kind>(ctx: &Context, change: &Change<K>) -> Urgency {
+    let Change::One(object) = change else {
+        return Urgency::News;
+    };
+    let namespace = object.namespace();
+    let there = K::cache(&ctx.caches).get(namespace.as_deref(), &object.name_any());
+    let is_old = there.is_some_and(|there| {
+        let picture = ctx.picture.borrow();
+        let uid = there.uid().unwrap_or_default();
+        let found = K::findings(&picture.findings).get(&uid);
+        found.is_some_and(|found| K::seen(found).is_of(&*there))
+    });
+    if is_old {
+        Urgency::OldNews
+    } else {
+        Urgency::News
+    }
 }

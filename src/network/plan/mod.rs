@@ -9,6 +9,7 @@ pub mod survey;
 
 pub mod happening;
 pub mod keep;
+pub mod pace;
 pub mod patience;
 pub mod standing;
 

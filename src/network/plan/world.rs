@@ -47,6 +47,12 @@ impl Seen {
         }
     }
 
+    /// Whether this was found of the object as it is, but for its status and labels.
+    pub fn is_of<K: Resource>(&self, object: &K) -> bool {
+        let meta = object.meta();
+        self.generation == meta.generation && self.leaving == meta.deletion_timestamp.is_some()
+    }
+
     /// The object as somebody who may have addresses.
     pub fn owner(&self) -> Arc<Owner> {
         let Origin {

@@ -67,6 +67,12 @@ pub struct Ovn {
     slot: Slot,
 }
 
+/// A part of OVN or Open vSwitch runs with the allocator that Kilonova starts OVN's programs with, and that its README
+/// advises hosts to use.
+pub(crate) fn with_allocator(spec: Spec) -> Spec {
+    spec.env("LD_PRELOAD", "libjemalloc.so.2")
+}
+
 impl Ovn {
     pub(crate) fn new(layout: &Layout, slot: Slot) -> Self {
         let layout = layout.clone();
@@ -185,7 +191,7 @@ impl Ovn {
                 show(&file),
             ],
         );
-        part.ensure(spec).await?;
+        part.ensure(with_allocator(spec)).await?;
         part.wait_ready(READY_DEADLINE, async || {
             self.control(database, ["init"]).await.map(drop)
         })
@@ -205,7 +211,7 @@ impl Ovn {
             ],
         );
         let part = Part::new(&self.layout, NORTHD);
-        part.ensure(spec).await?;
+        part.ensure(with_allocator(spec)).await?;
         part.wait_ready(READY_DEADLINE, async || {
             // Returns when northd has seen everything.
             self.nbctl(["--wait=sb", "sync"]).await.map(drop)

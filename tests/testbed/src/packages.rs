@@ -31,6 +31,8 @@ const PACKAGES: &[&str] = &[
     "ovn-central",
     // What makes a node's switch do as the databases say.
     "ovn-host",
+    // The allocator that all of them run with.
+    "libjemalloc2",
     // UEFI, Secure Boot and TPMs of guests.
     "ovmf",
     "swtpm",

@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::command::{command, run};
+use crate::ovn::with_allocator;
 use crate::part::Spec;
 use crate::slot::Slot;
 
@@ -53,8 +54,8 @@ impl Node {
         ];
         let words = words.iter().chain(&QUIET).chain(&[DATABASE]).copied();
         let part = self.part("ovsdb-server");
-        part.ensure(Spec::host(part.name(), words).at(self.place()?))
-            .await?;
+        let spec = Spec::host(part.name(), words).at(self.place()?);
+        part.ensure(with_allocator(spec)).await?;
         part.wait_ready(READY_DEADLINE, async || {
             let get = ["ovs-vsctl", "--no-wait", "--timeout=5", "show"];
             self.exec(get).await.map(drop)
@@ -78,8 +79,8 @@ impl Node {
         let address = format!("{}/{}", self.underlay_address(), Slot::PREFIX_LENGTH);
         let part = self.part("ovs-vswitchd");
         let words = ["sh", "-c", VSWITCHD, "vswitchd.sh", &address];
-        part.ensure(Spec::host(part.name(), words).at(self.place()?))
-            .await?;
+        let spec = Spec::host(part.name(), words).at(self.place()?);
+        part.ensure(with_allocator(spec)).await?;
         part.wait_ready(READY_DEADLINE, async || {
             // Returns when all bridges are as the database says.
             self.exec(["ovs-vsctl", "--timeout=10", "init"]).await?;
@@ -96,8 +97,8 @@ impl Node {
         let part = self.part("ovn-controller");
         let words = ["/usr/bin/ovn-controller", "--pidfile"];
         let words = words.iter().chain(&QUIET).copied();
-        part.ensure(Spec::host(part.name(), words).at(self.place()?))
-            .await?;
+        let spec = Spec::host(part.name(), words).at(self.place()?);
+        part.ensure(with_allocator(spec)).await?;
         part.wait_ready(READY_DEADLINE, async || {
             let version = ["ovn-appctl", "--target=ovn-controller", "version"];
             self.exec(version).await.map(drop)

@@ -4,12 +4,15 @@
 //! what OVN itself takes at least.
 //!
 //! ```text
-//!   make ───► rows ───► addresses, Ready     by the operator
-//!   make ───► rows                           by hand
-//!               └─ all made, and told: plugged in, in one transaction ───► ovn-installed
+//!   make ─┬─► rows ───► addresses, Ready                by the operator
+//!         └─ all asked for: plugged in ──► ovn-installed
+//!
+//!   plugged in ─ make ───► rows ──► ovn-installed       by hand
 //! ```
 //!
-//! A port has no server here: its NIC is an interface of the node's switch, which is what ovn-controller sees of a guest.
+//! A port has no server here: its NIC is an interface of the node's switch, which is what ovn-controller sees of a guest. It
+//! is plugged in as soon as the port's name in OVN is known, so that OVN waits for nobody: by hand that is before anything is
+//! made, and with the operator when the API server, which makes the names, has answered the last request.
 //!
 //! Of each project one of the ports that are there before is plugged in on each node: nodes know all networks, as they do
 //! that have been in use. Without it either way would measure how a node learns of twenty networks at once, and not even that
@@ -94,14 +97,6 @@ pub struct Way {
     pub writes: Vec<Count>,
 }
 
-impl Way {
-    /// When all ports were in the northbound database with their addresses, and known to be.
-    fn made_seconds(&self) -> f64 {
-        self.rows_seconds
-            .max(self.addresses_seconds.unwrap_or_default())
-    }
-}
-
 /// Measures.
 pub async fn run(
     testbed: &Testbed,
@@ -121,8 +116,8 @@ pub async fn run(
     let (ours, theirs) = (&figures.operator, &figures.by_hand);
     let bars = vec![
         Bar::at_least(
-            "ports/s, beside by hand",
-            theirs.made_seconds() / ours.made_seconds(),
+            "ports/s in northbound, beside by hand",
+            theirs.rows_seconds / ours.rows_seconds,
             TIMES_MIN,
             "times",
         ),
@@ -223,14 +218,10 @@ impl<'a> Bench<'a> {
         let (began, from) = (Instant::now(), Timestamp::now());
         let names = self.cloud.make(self.options.count).await?;
         let asked = began.elapsed();
-        let told_and_plugged = async {
-            // As agents do: nobody plugs a port in that has no addresses.
-            let told = self.cloud.told(&mut listener, &names, DEADLINE).await?;
-            self.plugs.plug(&names).await?;
-            anyhow::Ok((told, began.elapsed()))
-        };
-        let ((told, plugged), rows, installed) = tokio::try_join!(
-            told_and_plugged,
+        self.plugs.plug(&names).await?;
+        let plugged = began.elapsed();
+        let (told, rows, installed) = tokio::try_join!(
+            self.cloud.told(&mut listener, &names, DEADLINE),
             self.rows.all("rows of all ports", &names, DEADLINE),
             self.plugs.installed(&names),
         )?;
@@ -267,12 +258,12 @@ impl<'a> Bench<'a> {
         self.settle().await?;
         let meter = Meter::of_parts(self.testbed, &self.parts)?;
         let began = Instant::now();
+        self.plugs.plug(&names).await?;
+        let plugged = began.elapsed();
         for first in (0..count).step_by(at_once) {
             peer::make(&ovn, &noted, first..count.min(first + at_once)).await?;
         }
         let asked = began.elapsed();
-        self.plugs.plug(&names).await?;
-        let plugged = began.elapsed();
         let (rows, installed) = tokio::try_join!(
             self.rows.all("rows of all ports", &names, DEADLINE),
             self.plugs.installed(&names),
@@ -324,13 +315,13 @@ impl Figures for Ports {
         );
         let header = [
             "WHO",
-            "all asked",
-            "addresses",
-            "in northbound",
-            "Ready",
             "plugged in",
-            "ovn-installed",
+            "all asked",
+            "in northbound",
             "ports/s",
+            "ovn-installed",
+            "addresses",
+            "Ready",
         ];
         let mut all = Table::new(title, header);
         let ways = [
@@ -344,17 +335,17 @@ impl Figures for Ports {
             let maybe = |some: Option<f64>| some.map(seconds).unwrap_or_default();
             all.row([
                 who.to_owned(),
-                seconds(way.asked_seconds),
-                maybe(way.addresses_seconds),
-                seconds(way.rows_seconds),
-                maybe(way.ready_seconds),
                 seconds(way.plugged_seconds),
+                seconds(way.asked_seconds),
+                seconds(way.rows_seconds),
+                format!("{:.1}", ports / way.rows_seconds),
                 seconds(way.installed_seconds),
-                format!("{:.1}", ports / way.made_seconds()),
+                maybe(way.addresses_seconds),
+                maybe(way.ready_seconds),
             ]);
         }
         let mut cost = Table::new(
-            "Processor time until the last was installed, in seconds",
+            "Processor time until all of that was there, in seconds",
             ["PROCESS", "operator's way", "by hand", "by hand, once"],
         );
         for usage in &self.operator.usage {
