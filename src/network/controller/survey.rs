@@ -44,12 +44,12 @@ pub async fn keep(ctx: Arc<Context>, mut stop: watch::Receiver<bool>) {
         Some(realiser) => realiser.changes().boxed(),
         None => stream::pending().boxed(),
     };
-    let mut pace = Pace::new(Instant::now());
+    let (began, mut pace) = (Instant::now(), Pace::default());
     loop {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
             Some(urgency) = changes.next() => {
-                pace.changed(Instant::now(), urgency, ctx.allocator.crowd());
+                pace.changed(began.elapsed(), urgency, ctx.allocator.crowd());
             }
             Some(change) = standings.next() => {
                 // Many objects share a transaction, and then a call: whoever misses calls has to look at everybody.
@@ -59,12 +59,13 @@ pub async fn keep(ctx: Arc<Context>, mut stop: watch::Receiver<bool>) {
                 }
                 call_for(&ctx, &told);
             }
-            () = time::sleep_until(pace.due().into()) => {
+            () = time::sleep_until((began + pace.due()).into()) => {
                 // Whatever has come by now is looked at.
                 while let Some(Some(_)) = changes.next().now_or_never() {}
-                let began = Instant::now();
+                let from = began.elapsed();
                 once(&ctx).await;
-                pace.looked(began.elapsed(), Instant::now(), ctx.allocator.crowd());
+                let now = began.elapsed();
+                pace.looked(now.saturating_sub(from), now, ctx.allocator.crowd());
             }
         }
     }

@@ -5,9 +5,10 @@
 //!   change ── settle ──► look ── rest ──► look
 //! ```
 //!
-//! It never puts a change off for ever: whatever comes is looked at within seconds.
+//! It never puts a change off for ever: whatever comes is looked at within seconds. Moments are told by how long whoever
+//! looks has been at work.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::patience::Crowd;
 
@@ -46,33 +47,35 @@ pub enum Urgency {
 /// When the next look is due.
 #[derive(Clone, Debug)]
 pub struct Pace {
-    due: Instant,
+    due: Duration,
     /// Before this there is none.
-    rested: Instant,
+    rested: Duration,
     /// How long changes are gathered at most.
     rest: Duration,
     /// When the first news came that nobody has looked at.
-    since: Option<Instant>,
+    since: Option<Duration>,
 }
 
-impl Pace {
-    /// Of someone who has never looked: he does so at once.
-    pub fn new(now: Instant) -> Self {
+/// Of someone who begins to work: he looks at once.
+impl Default for Pace {
+    fn default() -> Self {
         Self {
-            due: now,
-            rested: now,
+            due: Duration::ZERO,
+            rested: Duration::ZERO,
             rest: SETTLE,
             since: None,
         }
     }
+}
 
+impl Pace {
     /// When the next look is due.
-    pub fn due(&self) -> Instant {
+    pub fn due(&self) -> Duration {
         self.due
     }
 
     /// Something changed.
-    pub fn changed(&mut self, now: Instant, urgency: Urgency, crowd: Crowd) {
+    pub fn changed(&mut self, now: Duration, urgency: Urgency, crowd: Crowd) {
         if urgency == Urgency::OldNews {
             self.due = self.due.min(self.rested.max(now + OLD_NEWS));
             return;
@@ -86,7 +89,7 @@ impl Pace {
     }
 
     /// Everything was looked at, and this is how the crowd stands by now.
-    pub fn looked(&mut self, took: Duration, now: Instant, crowd: Crowd) {
+    pub fn looked(&mut self, took: Duration, now: Duration, crowd: Crowd) {
         self.since = None;
         self.rest = (took * REST).clamp(SETTLE, LONGEST_REST);
         self.rested = now + self.rest;
@@ -114,16 +117,15 @@ mod tests {
 
     /// When the look after the story is due, in milliseconds since it began.
     fn due(story: &[(u64, Event)]) -> u128 {
-        let began = Instant::now();
-        let mut pace = Pace::new(began);
+        let mut pace = Pace::default();
         for (at, event) in story {
-            let now = began + ms(*at);
+            let now = ms(*at);
             match event {
                 Changed(urgency, crowd) => pace.changed(now, *urgency, *crowd),
                 Looked { took, crowd } => pace.looked(*took, now, *crowd),
             }
         }
-        (pace.due() - began).as_millis()
+        pace.due().as_millis()
     }
 
     /// What is shown, what happened at which milliseconds, and when the next look is due then.
