@@ -24,7 +24,6 @@ use crate::{
         plan::{
             self,
             pace::{Pace, Urgency},
-            patience::Crowd,
             survey::{Findings, Survey},
             topology::{Origin, Topology, Uid},
         },
@@ -117,7 +116,7 @@ fn look(ctx: &Context, number: u64) -> (Topology, Findings, Vec<Origin>) {
         survey = plan::survey::survey(&cloud);
         called.extend(renew(ctx, &mut survey, number));
     }
-    if before == Crowd::Growing && ctx.allocator.crowd() != Crowd::Growing {
+    if ctx.allocator.crowd().has_come_since(before) {
         called.extend(ctx.allocator.unsaid());
     }
     let took = began.elapsed().as_secs_f64();
@@ -263,22 +262,14 @@ fn own_words<K: Kind>(ctx: &Arc<Context>) -> BoxStream<'static, Urgency> {
     changes.map(move |change| urgency(&ctx, &change)).boxed()
 }
 
-/// An object that is as the last survey found it has changed in its status only, or in its labels.
 fn urgency<K: Kind>(ctx: &Context, change: &Change<K>) -> Urgency {
     let Change::One(object) = change else {
         return Urgency::News;
     };
     let namespace = object.namespace();
+    // What is gone was told of as it was last.
     let there = K::cache(&ctx.caches).get(namespace.as_deref(), &object.name_any());
-    let is_old = there.is_some_and(|there| {
-        let picture = ctx.picture.borrow();
-        let uid = there.uid().unwrap_or_default();
-        let found = K::findings(&picture.findings).get(&uid);
-        found.is_some_and(|found| K::seen(found).is_of(&*there))
-    });
-    if is_old {
-        Urgency::OldNews
-    } else {
-        Urgency::News
-    }
+    let picture = ctx.picture.borrow();
+    let found = K::findings(&picture.findings).get(&object.uid().unwrap_or_default());
+    Urgency::of(found.map(K::seen), there.as_deref())
 }

@@ -10,7 +10,9 @@
 
 use std::time::Duration;
 
-use super::patience::Crowd;
+use kube::Resource;
+
+use super::{Seen, patience::Crowd};
 
 /// Changes are gathered until none has come for so long: nobody notices.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -42,6 +44,17 @@ pub enum Urgency {
     News,
     /// An object says what was found of it already.
     OldNews,
+}
+
+impl Urgency {
+    /// Of a change of an object, which is none when it is gone, that the last look found so. One that is as it was found has
+    /// changed in its status or labels only.
+    ///
+    /// That is old news of kinds whose status tells a look nothing that it did not find itself: ports say what it gave them.
+    pub fn of<K: Resource>(found: Option<&Seen>, object: Option<&K>) -> Self {
+        let same = found.zip(object).filter(|(found, now)| found.is_of(*now));
+        same.map_or(Self::News, |_| Self::OldNews)
+    }
 }
 
 /// When the next look is due.
@@ -102,6 +115,10 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
+    use crate::api::port::{Port, PortStatus};
+
     use super::*;
 
     const fn ms(millis: u64) -> Duration {
@@ -152,6 +169,31 @@ mod tests {
         took: ms(100),
         crowd: Crowd::Growing,
     };
+
+    #[test]
+    fn an_object_that_is_as_it_was_found_tells_old_news() {
+        let port = |generation: i64, leaving: bool| {
+            let leaves = leaving.then_some("2026-01-01T00:00:00Z");
+            let port = json!({
+                "metadata": {"name": "web", "generation": generation, "deletionTimestamp": leaves},
+                "spec": {"network": "net"},
+            });
+            serde_json::from_value::<Port>(port).unwrap()
+        };
+        let found = Seen::of("Port", &port(1, false));
+        let mut told = port(1, false);
+        told.status = Some(PortStatus::default());
+        let cases = [
+            ("never seen", None, Some(told.clone()), Urgency::News),
+            ("gone", Some(&found), None, Urgency::News),
+            ("changed", Some(&found), Some(port(2, false)), Urgency::News),
+            ("leaving", Some(&found), Some(port(1, true)), Urgency::News),
+            ("told", Some(&found), Some(told), Urgency::OldNews),
+        ];
+        for (case, found, object, urgency) in cases {
+            assert_eq!(Urgency::of(found, object.as_ref()), urgency, "{case}");
+        }
+    }
 
     #[test]
     fn changes_are_looked_at_when_they_pause_and_at_the_latest_after_a_rest() {

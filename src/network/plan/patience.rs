@@ -37,6 +37,11 @@ impl Crowd {
             (false, false) => Self::Complete,
         }
     }
+
+    /// Whether nobody is to come any more, and somebody was before: those who waited for the others have their say.
+    pub fn has_come_since(self, before: Self) -> bool {
+        before == Self::Growing && self != Self::Growing
+    }
 }
 
 /// For how long a port may go on saying `before`, if that is good enough in place of `after`.
@@ -105,6 +110,22 @@ mod tests {
         ];
         for (unsaid, grows, crowd) in cases {
             assert_eq!(Crowd::of(unsaid, grows), crowd, "{unsaid} {grows}");
+        }
+    }
+
+    #[test]
+    fn a_crowd_that_grows_no_more_has_come() {
+        use Crowd::{Complete, Growing, None};
+        let ends = [(Growing, Complete), (Growing, None)];
+        for before in [None, Growing, Complete] {
+            for after in [None, Growing, Complete] {
+                let expected = ends.contains(&(before, after));
+                assert_eq!(
+                    after.has_come_since(before),
+                    expected,
+                    "{before:?} {after:?}"
+                );
+            }
         }
     }
 
